@@ -1,0 +1,39 @@
+"""The errors that users see. Each says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class HlbError(Exception):
+    """The work failed; the command line prints the message alone and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class RequestError(HlbError):
+    """The request itself was wrong (study file, option, argument): nothing was started."""
+
+    exit_code = 2
+
+
+class RecipeError(RequestError):
+    """A recipe that has no meaning: indivisible batch, warmup longer than training, unknown kind."""
+
+
+class StudyError(RequestError):
+    """A study file that cannot be read or does not hold together; the message names file, line and key."""
+
+
+class DataError(RequestError):
+    """A data file is missing, truncated or not what it should be; the message names its path and its source."""
+
+
+class BuildError(HlbError):
+    """Horovod could not be built or does not work; the message ends with the remedy."""
+
+
+class RunDirectoryError(HlbError):
+    """A run directory is damaged, or another life of the run owns it."""
+
+
+class DistributedError(HlbError):
+    """The ranks cannot work together: too few GPUs, unequal parts, weights that differ."""
