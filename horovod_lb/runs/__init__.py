@@ -1,0 +1,21 @@
+"""The run directory: every file name, atomic writes, states, lives, and `RunLogger` for other scripts."""
+
+from __future__ import annotations
+
+from horovod_lb.runs.directory import Life, RunDirectory
+from horovod_lb.runs.log import last_error_line, log_to, rank_log
+from horovod_lb.runs.logger import RunLogger
+from horovod_lb.runs.places import run_directories, runs_root
+from horovod_lb.runs.state import State
+
+__all__ = [
+    "Life",
+    "RunDirectory",
+    "RunLogger",
+    "State",
+    "last_error_line",
+    "log_to",
+    "rank_log",
+    "run_directories",
+    "runs_root",
+]

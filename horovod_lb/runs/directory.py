@@ -1,0 +1,239 @@
+"""The run directory: every file name of design and disk in one place, and what the files say together.
+
+run.json  metrics.csv  events.jsonl  heartbeat.json  checkpoints/  segments/<n>/  STOP  exit.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from horovod_lb.errors import RunDirectoryError
+from horovod_lb.runs import life as lives
+from horovod_lb.runs import metrics
+from horovod_lb.runs.atomic import append_line, plain, read_json, read_lines, write_json
+from horovod_lb.runs.state import EXIT_STATES, State
+
+
+class RunDirectory:
+    """The folder of one run. Reading needs no life; writing results does, see `begin_life`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.run_json = self.path / "run.json"
+        self.metrics_csv = self.path / "metrics.csv"
+        self.events_jsonl = self.path / "events.jsonl"
+        self.heartbeat_json = self.path / "heartbeat.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.segments = self.path / "segments"
+        self.stop_file = self.path / "STOP"
+        self.exit_json = self.path / "exit.json"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    def create(self, spec: Mapping[str, Any]) -> RunDirectory:
+        """Makes the folder with `spec` as its `run.json`, and returns itself.
+
+        `run.json` is frozen: where the same run (by `run_id`) is there already, nothing changes. Raises
+        `RunDirectoryError` where the folder holds another run.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.run_json.exists():
+            write_json(self.run_json, spec)
+        elif (found := self.read_spec().get("run_id")) != spec["run_id"]:
+            raise RunDirectoryError(
+                f"{self.path} holds run {found}, not {spec['run_id']}; take another --runs folder"
+            )
+        return self
+
+    def read_spec(self) -> dict[str, Any]:
+        """The content of `run.json`. Raises `RunDirectoryError` where it is missing or damaged."""
+        spec = read_json(self.run_json)
+        if spec is None:
+            raise RunDirectoryError(f"{self.run_json} is missing or damaged; `hlb run` writes it")
+        return spec
+
+    def state(self) -> State:
+        """What the files say, in this order: exit record of the newest life, its sign of life, else planned.
+
+        A life that ended without an exit record is `lost`, never a success; without `run.json`: `unknown`.
+        """
+        newest = lives.newest(self.segments)
+        if not newest:
+            return State.PLANNED if self.run_json.exists() else State.UNKNOWN
+        record = self._exit_of(newest)
+        if record is None:
+            # A life that ends between the two looks has left its exit record by the second.
+            alive = self._is_alive(newest)
+            record = None if alive else self._exit_of(newest)
+            if record is None:
+                return State.RUNNING if alive else State.LOST
+        return State(record["state"])
+
+    def read_exit(self) -> dict[str, Any] | None:
+        """The exit record of the newest life; None while it runs, or when it left none."""
+        return self._exit_of(lives.newest(self.segments))
+
+    def read_heartbeat(self) -> dict[str, Any] | None:
+        """The latest heartbeat, of whichever life; None when there is none."""
+        return read_json(self.heartbeat_json)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of `metrics.csv`: epoch and step as int, numbers as float, empty cells as None."""
+        return metrics.read(self.metrics_csv)
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """The events in order; lines that are not JSON objects are left out."""
+        events = []
+        for line in read_lines(self.events_jsonl):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                events.append(event)
+        return events
+
+    def request_stop(self) -> None:
+        """Asks the run to stop with a checkpoint at the next chance."""
+        write_json(self.stop_file, {"time": time.time()})
+
+    def clear_stop(self) -> None:
+        """Takes the request back."""
+        self.stop_file.unlink(missing_ok=True)
+
+    def stop_requested(self) -> bool:
+        """Whether somebody has asked the run to stop."""
+        return self.stop_file.exists()
+
+    def newest_segment(self) -> Path | None:
+        """The folder of the newest life (log, provenance); None when there was no life yet."""
+        newest = lives.newest(self.segments)
+        return self.segments / str(newest) if newest else None
+
+    def begin_life(self, owner: str = "", *, take_over: bool = False) -> Life:
+        """Claims the run for this process. `owner` says who it is, for people: "hlb run", a job id.
+
+        `take_over` allows the newest life to be one of this very process; its earlier holder then loses it.
+        Raises `RunDirectoryError` where another life is alive, has just begun, or has left a result
+        (completed, diverged).
+        """
+        self.read_spec()
+        newest = lives.newest(self.segments)
+        exit_record = None
+        if newest:
+            record = lives.read_record(self.segments, newest)
+            exit_record = self._exit_of(newest)
+            mine = take_over and record.items() >= lives.describe_this_process().items()
+            if exit_record is None and not mine and self._is_alive(newest):
+                raise RunDirectoryError(
+                    f"{self.path}: life {newest} is alive ({record.get('owner') or 'no owner named'}, "
+                    f"process {record.get('pid')} on {record.get('host')}); stop it first"
+                )
+            exit_record = exit_record or self._exit_of(newest)
+        if exit_record is not None and State(exit_record["state"]).has_result:
+            raise RunDirectoryError(f"{self.path} is {exit_record['state']}; results are not overwritten")
+        now = time.time()
+        about = {"life": newest + 1, "time": now, "owner": owner, **lives.describe_this_process()}
+        directory = lives.claim(self.segments, newest + 1, about)
+        life = Life(self, newest + 1, directory)
+        for leftover in self.path.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+        life.event("begin", owner=owner, host=about["host"], pid=about["pid"])
+        return life
+
+    def _exit_of(self, number: int) -> dict[str, Any] | None:
+        record = read_json(self.exit_json)
+        return record if record is not None and record.get("life") == number else None
+
+    def _is_alive(self, number: int) -> bool:
+        record = lives.read_record(self.segments, number)
+        if not record:
+            return False
+        beat = self.read_heartbeat() or {}
+        sign = beat["time"] if beat.get("life") == number else record["time"]
+        return lives.is_alive(record, float(sign))
+
+
+class Life:
+    """One life of a run: the right to write. Every write first makes sure that no newer life has begun.
+
+    All methods that write raise `RunDirectoryError` once a newer life owns the run or this one is finished.
+    """
+
+    def __init__(self, run: RunDirectory, number: int, directory: Path) -> None:
+        self.run = run
+        self.number = number
+        self.directory = directory
+        self._began = time.time()
+        self._finished = False
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Appends a row to `metrics.csv`: the columns of `metrics.COLUMNS` by name, then measurements."""
+        self._fence()
+        metrics.append(self.run.metrics_csv, row)
+
+    def truncate_metrics(self, epoch: int) -> None:
+        """Drops the rows after `epoch`, which this life trains again from a checkpoint."""
+        self._fence()
+        metrics.truncate(self.run.metrics_csv, epoch)
+
+    def heartbeat(self, **fields: Any) -> None:
+        """Replaces `heartbeat.json`: a sign of life and where the training stands.
+
+        The usual fields: `epoch, epochs, step, steps, accuracy, images_per_second, seconds_left` (seconds).
+        """
+        self._fence()
+        head = {"time": time.time(), "life": self.number, "host": os.uname().nodename, "pid": os.getpid()}
+        write_json(self.run.heartbeat_json, {**head, **fields})
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """Appends a line to `events.jsonl`."""
+        self._fence()
+        line = {"time": time.time(), "life": self.number, "kind": kind, **fields}
+        append_line(self.run.events_jsonl, json.dumps(plain(line), allow_nan=False))
+
+    def provenance(self, mapping: Mapping[str, Any]) -> None:
+        """Writes `segments/<n>/provenance.json`."""
+        self._fence()
+        write_json(self.directory / "provenance.json", mapping)
+
+    def finish(
+        self, state: State | str, outcome: str | None = None, reason: str | None = None, **fields: Any
+    ) -> None:
+        """Writes the exit record, which ends this life, and takes a request to stop back.
+
+        `state`: completed, diverged, stopped, failed or cancelled. `fields`: `test_loss, test_accuracy,
+        wall_seconds, images_per_second, compute_seconds, allreduce_seconds, error` and what else the run has
+        to say; `wall_seconds` is measured from the beginning of this life where it is not given.
+        """
+        state = State(state)
+        if state not in EXIT_STATES:
+            raise ValueError(f"a run cannot end as {state}; it can end as {', '.join(sorted(EXIT_STATES))}")
+        self._fence()
+        now = time.time()
+        record = {
+            "state": state.value,
+            "outcome": outcome,
+            "reason": reason,
+            "life": self.number,
+            "time": now,
+        }
+        self.event("end", state=state.value, reason=reason)
+        write_json(self.run.exit_json, {**record, "wall_seconds": now - self._began, **fields})
+        self._finished = True
+        self.run.clear_stop()
+
+    def _fence(self) -> None:
+        if self._finished:
+            raise RunDirectoryError(f"{self.run.path}: life {self.number} is finished and must not write")
+        newest = lives.newest(self.run.segments)
+        if newest != self.number:
+            raise RunDirectoryError(
+                f"{self.run.path}: life {newest} owns the run now; life {self.number} must not write any more"
+            )

@@ -1,0 +1,55 @@
+"""The output of a run in a file of its own, also what C code prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOG = "log"
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """For its time, file descriptors 1 and 2 of this process append to the file `path`."""
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    saved = os.dup(1), os.dup(2)
+    _flush()
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    try:
+        yield
+    finally:
+        _flush()
+        for descriptor, old in zip((1, 2), saved, strict=True):
+            os.dup2(old, descriptor)
+            os.close(old)
+
+
+def rank_log(segment: Path, rank: int) -> Path:
+    """The log of one rank in a life's folder: `log` of rank 0, `log.<rank>` of the others."""
+    return segment / (LOG if rank == 0 else f"{LOG}.{rank}")
+
+
+def last_error_line(path: Path, limit: int = 65536) -> str | None:
+    """The last line of a log that says what went wrong: `SomethingError: ...`, else the last line with text.
+
+    Reads the last `limit` bytes; None where there is no log or nothing in it.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - limit))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
+    return (errors or lines)[-1] if lines else None
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

@@ -1,0 +1,85 @@
+"""`metrics.csv`: a row an epoch, appended; a partial last line is ignored."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from horovod_lb.runs.atomic import append_line, read_lines, write_text
+
+COLUMNS = (
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "images_per_second",
+    "seconds",
+)
+_COUNTS = ("epoch", "step")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of `path` in order: epoch and step as int, other numbers as float, empty cells as None.
+
+    Lines that are no row of this table are left out; no file: no rows.
+    """
+    lines = csv.reader(read_lines(path))
+    header = next(lines, [])
+    return [
+        dict(zip(header, map(_parse, header, cells), strict=True))
+        for cells in lines
+        if len(cells) == len(header)
+    ]
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Appends `row`; columns beyond `COLUMNS` are measurements, and a new one is empty in the rows before."""
+    header = next(csv.reader(read_lines(path)), [])
+    added = [name for name in (*COLUMNS, *row) if name not in header]
+    if added:
+        columns = list(dict.fromkeys([*header, *added]))
+        write_text(path, _text(columns, [*read(path), row]))
+    else:
+        append_line(path, _line([row.get(name) for name in header]))
+
+
+def truncate(path: Path, epoch: int) -> None:
+    """Drops the rows after `epoch`: what a life wrote beyond the checkpoint that the next starts from."""
+    rows = read(path)
+    kept = [row for row in rows if row["epoch"] is not None and row["epoch"] <= epoch]
+    if len(kept) < len(rows):
+        write_text(path, _text(list(rows[0]), kept))
+
+
+def _text(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    lines = [_line(columns), *(_line([row.get(name) for name in columns]) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Iterable[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow([_cell(value) for value in cells])
+    return buffer.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    return repr(value) if isinstance(value, float) else str(value).replace("\n", " ")
+
+
+def _parse(column: str, cell: str) -> Any:
+    if cell == "":
+        return None
+    try:
+        return int(cell) if column in _COUNTS else float(cell)
+    except ValueError:
+        return cell
