@@ -1,0 +1,11 @@
+"""Data sets, the global order of their examples, and its partition over groups and ranks.
+
+`describe` answers what planning needs and imports no NumPy; `order` and `partition` are modules of their own.
+"""
+
+from __future__ import annotations
+
+from horovod_lb.data.catalog import describe, load
+from horovod_lb.data.dataset import Arrays, DataInfo, DataSet
+
+__all__ = ["Arrays", "DataInfo", "DataSet", "describe", "load"]

@@ -1,0 +1,57 @@
+"""What a data set is: its description, its arrays, its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The description of a data set with its held-out split applied; known without reading a pixel.
+
+    `test_examples` is 0 where there is no separate test set, `classes` 0 and `shape` () where a custom
+    set does not state them. The network's input is `x.astype(float32) * scale`, in training and in
+    evaluation alike.
+    """
+
+    name: str
+    train_examples: int
+    val_examples: int
+    test_examples: int
+    classes: int
+    shape: tuple[int, ...]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images `x`, uint8 or float32 [N, H, W, C], unscaled, and labels `y`, int64 [N]. Both are read-only."""
+
+    x: NDArray[np.uint8] | NDArray[np.float32]
+    y: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The examples at `indices`, in their order, as two new arrays; IndexError if one is out of range."""
+        return self.x.take(indices, axis=0), self.y.take(indices)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The parts of a data set.
+
+    `val` is evaluated every epoch: the held-out part of the training set where one was asked for, else
+    the published test set. `test` is evaluated once at the end, and is None where `val` is the test set.
+    """
+
+    info: DataInfo
+    train: Arrays
+    val: Arrays
+    test: Arrays | None
