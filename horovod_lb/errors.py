@@ -16,7 +16,14 @@ class RequestError(HlbError):
 
 
 class RecipeError(RequestError):
-    """A recipe that has no meaning: indivisible batch, warmup longer than training, unknown kind."""
+    """A recipe that has no meaning: indivisible batch, warmup longer than training, unknown kind.
+
+    `key` names the study key at fault where there is one, so that a study's error can name its line.
+    """
+
+    def __init__(self, message: str, key: str | None = None):
+        super().__init__(message)
+        self.key = key
 
 
 class StudyError(RequestError):

@@ -1,9 +1,9 @@
 """The entry point `hlb`: the table of verbs, errors and exit codes.
 
 A verb is a function in a module of its own, named in `VERBS`; only the verb that runs is imported, so
-`hlb --help` and a misspelled verb answer at once. A verb reports failed work by raising an `HlbError` (its message
-is printed alone, its `exit_code` becomes the command's) or `typer.Exit(code)`: 0 done, 1 the work failed, 2 the
-request was wrong, 130 interrupted.
+`hlb --help` and a misspelled verb answer at once. A verb reports failed work by raising an `HlbError` (its
+message is printed alone, its `exit_code` becomes the command's) or `typer.Exit(code)`: 0 done, 1 the work
+failed, 2 the request was wrong, 130 interrupted.
 """
 
 from __future__ import annotations

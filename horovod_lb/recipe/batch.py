@@ -1,0 +1,67 @@
+"""How the global batch is divided: B examples, G groups of n, dealt to k workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from horovod_lb.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A global batch of B examples in G groups, worked through by k workers (ranks).
+
+    A group is the unit of batch-norm statistics and of every random stream, so B and G are part of the
+    recipe; k divides G and changes nothing but the speed.
+    """
+
+    batch_size: int
+    groups: int
+    workers: int
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.groups:
+            raise RecipeError(
+                f"recipe.batch_size: {self.batch_size} does not divide into {self.groups} groups; "
+                f"batch_size {_either(_multiples_near(self.batch_size, self.groups))} would, "
+                f"or groups {_either(_divisors_near(self.batch_size, self.groups))}",
+                key="recipe.batch_size",
+            )
+        if self.groups % self.workers:
+            raise RecipeError(
+                f"recipe.groups: {self.groups} groups cannot be dealt evenly to {self.workers} workers; "
+                f"workers {_either(_divisors_near(self.groups, self.workers))} would do, "
+                f"or groups {_either(_multiples_near(self.groups, self.workers))}",
+                key="recipe.groups",
+            )
+
+    @property
+    def group_size(self) -> int:
+        """n = B / G: examples in a group."""
+        return self.batch_size // self.groups
+
+    @property
+    def groups_per_worker(self) -> int:
+        """a = G / k: groups a worker goes through by accumulation before the all-reduce of the step."""
+        return self.groups // self.workers
+
+    @property
+    def worker_size(self) -> int:
+        """B / k: examples a worker sees in a step."""
+        return self.batch_size // self.workers
+
+
+def _multiples_near(number: int, base: int) -> list[int]:
+    below = number // base * base
+    return [value for value in (below, below + base) if value]
+
+
+def _divisors_near(number: int, value: int) -> list[int]:
+    """The divisor of `number` next below `value` and the one next above it."""
+    below = max(d for d in range(1, min(value, number) + 1) if number % d == 0)
+    above = min((d for d in range(value, number + 1) if number % d == 0), default=None)
+    return [below] if above is None else [below, above]
+
+
+def _either(values: list[int]) -> str:
+    return " or ".join(str(value) for value in values)
