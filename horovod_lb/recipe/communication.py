@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from horovod_lb.errors import RecipeError
 
-# Open MPI's collective component `tuned` takes a fixed algorithm by number (`ompi_info --all`, 5.0); its priority
-# is raised above the components that would otherwise answer first between hosts (han 35, hcoll 90).
+# Open MPI's collective component `tuned` takes a fixed algorithm by number (`ompi_info --all`, 5.0); its
+# priority is raised above the components that would otherwise answer first between hosts (han 35, hcoll 90).
 _TUNED = {
     "OMPI_MCA_coll_tuned_priority": "100",
     "OMPI_MCA_coll_tuned_use_dynamic_rules": "1",
@@ -25,7 +25,7 @@ ALLREDUCE_NAMES = tuple(_ENVIRONMENT)
 
 
 def environment(name: str) -> dict[str, str]:
-    """Environment variables that select the all-reduce algorithm `name`; they count from the start of the process.
+    """Environment variables that select the all-reduce algorithm `name`, read when MPI and NCCL start.
 
     Raises `RecipeError` for a name that is not in `ALLREDUCE_NAMES`.
     """
