@@ -19,6 +19,10 @@ from horovod_lb.runs.atomic import append_line, plain, read_json, read_lines, wr
 from horovod_lb.runs.state import EXIT_STATES, State
 
 
+class RunTakenError(RunDirectoryError):
+    """Another life owns the run, or it has its result: there is nothing to do here."""
+
+
 class RunDirectory:
     """The folder of one run. Reading needs no life; writing results does, see `begin_life`."""
 
@@ -120,7 +124,7 @@ class RunDirectory:
         """Claims the run for this process. `owner` says who it is, for people: "hlb run", a job id.
 
         `take_over` allows the newest life to be one of this very process; its earlier holder then loses it.
-        Raises `RunDirectoryError` where another life is alive, has just begun, or has left a result
+        Raises `RunTakenError` where another life is alive, has just begun, or has left a result
         (completed, diverged).
         """
         self.read_spec()
@@ -131,21 +135,35 @@ class RunDirectory:
             exit_record = self._exit_of(newest)
             mine = take_over and record.items() >= lives.describe_this_process().items()
             if exit_record is None and not mine and self._is_alive(newest):
-                raise RunDirectoryError(
+                raise RunTakenError(
                     f"{self.path}: life {newest} is alive ({record.get('owner') or 'no owner named'}, "
                     f"process {record.get('pid')} on {record.get('host')}); stop it first"
                 )
             exit_record = exit_record or self._exit_of(newest)
         if exit_record is not None and State(exit_record["state"]).has_result:
-            raise RunDirectoryError(f"{self.path} is {exit_record['state']}; results are not overwritten")
+            raise RunTakenError(f"{self.path} is {exit_record['state']}; results are not overwritten")
         now = time.time()
         about = {"life": newest + 1, "time": now, "owner": owner, **lives.describe_this_process()}
-        directory = lives.claim(self.segments, newest + 1, about)
-        life = Life(self, newest + 1, directory)
+        if not lives.claim(self.segments, newest + 1, about):
+            raise RunTakenError(f"{self.path}: another process has just begun life {newest + 1}")
+        life = Life(self, newest + 1, now)
         for leftover in self.path.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         life.event("begin", owner=owner, host=about["host"], pid=about["pid"])
         return life
+
+    def record_failure(self, error: str) -> None:
+        """Writes `failed` for a life that ended without an exit record, or begins a life that fails at once.
+
+        For who watched the life end. A run that has its result, or is recorded as failed, is left as it is.
+        """
+        newest = lives.newest(self.segments)
+        state = self.state()
+        if state in (State.RUNNING, State.LOST):
+            began = lives.read_record(self.segments, newest).get("time", time.time())
+            Life(self, newest, float(began)).finish(State.FAILED, error=error)
+        elif not state.final:
+            self.begin_life("record of a failure").finish(State.FAILED, error=error)
 
     def _exit_of(self, number: int) -> dict[str, Any] | None:
         record = read_json(self.exit_json)
@@ -166,11 +184,11 @@ class Life:
     All methods that write raise `RunDirectoryError` once a newer life owns the run or this one is finished.
     """
 
-    def __init__(self, run: RunDirectory, number: int, directory: Path) -> None:
+    def __init__(self, run: RunDirectory, number: int, began: float) -> None:
         self.run = run
         self.number = number
-        self.directory = directory
-        self._began = time.time()
+        self.directory = run.segments / str(number)
+        self._began = began
         self._finished = False
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ life must not write any more.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Mapping
@@ -31,25 +32,23 @@ def newest(segments: Path) -> int:
         return 0
 
 
-def claim(segments: Path, number: int, record: Mapping[str, Any]) -> Path:
-    """Makes `segments/<number>/` with `record` in it, and returns it.
-
-    Raises `RunDirectoryError` when another process has just made it.
-    """
+def claim(segments: Path, number: int, record: Mapping[str, Any]) -> bool:
+    """Makes `segments/<number>/` with `record` in it; False when another process was first."""
     segments.mkdir(parents=True, exist_ok=True)
     prepared = segments / f".{os.getpid()}.{time.monotonic_ns()}"
-    directory = segments / str(number)
     prepared.mkdir()
     try:
         write_json(prepared / RECORD, record)
         # A folder that is not empty cannot be renamed over: of two claims one fails.
-        prepared.rename(directory)
+        prepared.rename(segments / str(number))
     except OSError as error:
-        (prepared / RECORD).unlink(missing_ok=True)
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise RunDirectoryError(f"cannot write {segments / str(number)}: {error.strerror}") from error
+        (prepared / RECORD).unlink()
         prepared.rmdir()
-        raise RunDirectoryError(f"{segments.parent}: another process has just begun life {number}") from error
+        return False
     fsync_directory(segments)
-    return directory
+    return True
 
 
 def read_record(segments: Path, number: int) -> dict[str, Any]:
