@@ -120,6 +120,10 @@ class RunDirectory:
         newest = lives.newest(self.segments)
         return self.segments / str(newest) if newest else None
 
+    def life_record(self) -> dict[str, Any]:
+        """What the newest life said when it began: `life, time, owner, host, place, pid, process_start`."""
+        return lives.read_record(self.segments, lives.newest(self.segments))
+
     def begin_life(self, owner: str = "", *, take_over: bool = False) -> Life:
         """Claims the run for this process. `owner` says who it is, for people: "hlb run", a job id.
 
@@ -131,7 +135,7 @@ class RunDirectory:
         newest = lives.newest(self.segments)
         exit_record = None
         if newest:
-            record = lives.read_record(self.segments, newest)
+            record = self.life_record()
             exit_record = self._exit_of(newest)
             mine = take_over and record.items() >= lives.describe_this_process().items()
             if exit_record is None and not mine and self._is_alive(newest):
@@ -146,7 +150,7 @@ class RunDirectory:
         about = {"life": newest + 1, "time": now, "owner": owner, **lives.describe_this_process()}
         if not lives.claim(self.segments, newest + 1, about):
             raise RunTakenError(f"{self.path}: another process has just begun life {newest + 1}")
-        life = Life(self, newest + 1, now)
+        life = Life(self, newest + 1, self.segments / str(newest + 1))
         for leftover in self.path.glob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         life.event("begin", owner=owner, host=about["host"], pid=about["pid"])
@@ -160,8 +164,8 @@ class RunDirectory:
         newest = lives.newest(self.segments)
         state = self.state()
         if state in (State.RUNNING, State.LOST):
-            began = lives.read_record(self.segments, newest).get("time", time.time())
-            Life(self, newest, float(began)).finish(State.FAILED, error=error)
+            life = Life(self, newest, self.segments / str(newest), began=self.life_record().get("time"))
+            life.finish(State.FAILED, error=error)
         elif not state.final:
             self.begin_life("record of a failure").finish(State.FAILED, error=error)
 
@@ -184,11 +188,13 @@ class Life:
     All methods that write raise `RunDirectoryError` once a newer life owns the run or this one is finished.
     """
 
-    def __init__(self, run: RunDirectory, number: int, began: float) -> None:
+    def __init__(
+        self, run: RunDirectory, number: int, directory: Path, *, began: float | None = None
+    ) -> None:
         self.run = run
         self.number = number
-        self.directory = run.segments / str(number)
-        self._began = began
+        self.directory = directory
+        self._began = time.time() if began is None else began
         self._finished = False
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:

@@ -16,12 +16,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from horovod_lb.errors import HlbError, RunDirectoryError
-from horovod_lb.runs import Claims, RunDirectory, RunTakenError, State, rank_log
+from horovod_lb.runs import Claims, RunDirectory, State, rank_log
+from horovod_lb.runs.life import describe_this_process
 
 Execute = Callable[[Path], str]
 
@@ -75,21 +76,28 @@ class Queue:
 
 def work(comm: Any, queue: Queue, execute: Execute) -> None:
     """Trains the runs of `queue` on all ranks of the mpi4py communicator `comm`; collective."""
+    owner = comm.bcast(describe_this_process() if comm.rank == 0 else None)
     while (index := comm.bcast(queue.take() if comm.rank == 0 else None)) is not None:
         run = queue.runs[index]
         try:
             state = execute(run)
-        except RunTakenError as error:
-            if comm.rank == 0:
-                queue.skip(index)
-                print(error, flush=True)
-            continue
         except BaseException as error:
+            # Refused: on every rank, because another sweep was quicker. Everything else is a crash.
+            if isinstance(error, RunDirectoryError) and not _owned_by(owner, RunDirectory(run)):
+                if comm.rank == 0:
+                    queue.skip(index)
+                    print(error, flush=True)
+                continue
             record_crash(RunDirectory(run), error, comm.rank)
             raise
         states = comm.gather(str(state))
         if comm.rank == 0:
             print(f"{run.name} {' '.join(sorted(set(states)))}", flush=True)
+
+
+def _owned_by(process: Mapping[str, Any], run: RunDirectory) -> bool:
+    """Whether the newest life of `run` is one that `process` began."""
+    return run.life_record().items() >= process.items()
 
 
 def record_crash(run: RunDirectory, error: BaseException, rank: int) -> None:
