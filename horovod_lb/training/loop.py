@@ -1,0 +1,258 @@
+"""The run loop: steps, epochs, evaluation, checkpoints, and the ways a run can end.
+
+It does not stand on `model.fit`, whose epochs have a fixed number of steps: here an epoch ends after
+ceil(e·N/B) steps, parts of a batch may be unequal, and a run can go on from any step. Keras callbacks work
+as they do there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import horovod.tensorflow as hvd
+import keras
+import numpy as np
+
+from horovod_lb.data import DataSet
+from horovod_lb.data.order import Order
+from horovod_lb.data.partition import group_bounds, worker_groups
+from horovod_lb.distributed import DistributedOptimizer, check_identical
+from horovod_lb.distributed.broadcast import broadcast_variables
+from horovod_lb.training import build, checkpoint
+from horovod_lb.training.checkpoint import Position
+from horovod_lb.training.control import Control
+from horovod_lb.training.evaluate import Evaluation, means
+from horovod_lb.training.loss import COUNT, LOSS
+from horovod_lb.training.step import Group, TrainingStep
+
+if TYPE_CHECKING:
+    from horovod_lb.training.run import Run
+
+CHECK_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Result:
+    """How training ended: `completed`, `stopped` or `diverged`, and the fields of the exit record."""
+
+    state: str
+    outcome: str | None = None
+    reason: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Loop:
+    """Trains one model by the recipe of one run."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: keras.Model,
+        optimizer: DistributedOptimizer,
+        data: DataSet,
+        loss: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
+        self.run, self.model, self.optimizer, self.data = run, model, optimizer, data
+        self.writes = run.world.rank == 0
+        recipe = run.recipe
+        # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
+        model.compile(optimizer=optimizer, jit_compile=False)
+        optimizer.build(model.trainable_variables)
+        decay = recipe["weight_decay"] or {"value": 0.0, "kind": "l2", "exclude": []}
+        decayed = build.decayed_variables(model, list(decay["exclude"]))
+        if decay["value"] and decay["kind"] == "decoupled":
+            kept = {id(variable) for variable in decayed}
+            optimizer.inner_optimizer.exclude_from_weight_decay(
+                [v for v in model.trainable_variables if id(v) not in kept]
+            )
+        self.step = TrainingStep(
+            model,
+            optimizer,
+            scale=data.info.scale,
+            seed=run.seed,
+            smoothing=recipe["label_smoothing"],
+            penalty=decay["value"] if decay["kind"] == "l2" else 0.0,
+            penalized=decayed,
+            loss=loss,
+        )
+        self.evaluate = Evaluation(model, data.info.scale, loss)
+        self.order = Order(len(data.train), run.resolved.batch.batch_size, recipe["remainder"], run.seed)
+        self.state = checkpoint.state_variables(model, optimizer)
+
+    def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Result:
+        """Train to the end of the recipe, or until the run is asked to stop or diverges."""
+        timeline = self.run.resolved.timeline
+        position = self._restore()
+        hooks = keras.callbacks.CallbackList(
+            list(callbacks),
+            model=self.model,
+            epochs=timeline.epoch_ends[-1][0],
+            steps=int(np.ceil(timeline.steps_per_epoch)),
+        )
+        self.control = Control(
+            self.run.directory, position.step, self.run.spec["checkpoint"].get("every_minutes")
+        )
+        self._began, self._images, self._seconds = time.monotonic(), 0.0, 0.0
+        self._accuracy: float | None = None
+        hooks.on_train_begin()
+        for epoch, end in timeline.epoch_ends:
+            if end <= position.step:
+                continue
+            position, ending = self._epoch(epoch, end, position, hooks)
+            if ending is not None:
+                hooks.on_train_end()
+                return ending
+        check_identical(self.model.trainable_variables, "at the end of training")
+        hooks.on_train_end()
+        return Result("completed", "ok", None, {**self._speed(), **self._test()})
+
+    def _epoch(
+        self, epoch: int, end: int, position: Position, hooks: keras.callbacks.CallbackList
+    ) -> tuple[Position, Result | None]:
+        """The steps up to `end`, which ends epoch `epoch`, then its evaluation, row and checkpoint."""
+        sums, began = np.array(position.epoch_sums), time.monotonic() - position.epoch_seconds
+        first, started = position.step, time.monotonic()
+        hooks.on_epoch_begin(epoch - 1)
+        for step in range(position.step, end):
+            hooks.on_train_batch_begin(step)
+            totals = self._train_step(step)
+            if not np.isfinite(totals[LOSS]):
+                return position, self._diverged(step)
+            sums += totals
+            hooks.on_train_batch_end(step, {"loss": float(totals[LOSS] / totals[COUNT])})
+            done = step + 1
+            self._check_weights(done)
+            decision = self.control.decide(done)
+            if decision.due:
+                self._heartbeat(epoch, done, sums, done - first, time.monotonic() - started)
+            if (decision.stop or decision.save) and done < end:
+                position = Position(done, epoch - 1, tuple(sums.tolist()), time.monotonic() - began)
+                self._save(position)
+                if decision.stop:
+                    return position, Result(
+                        "stopped", reason=f"asked to stop, after step {done}", fields=self._speed()
+                    )
+        seconds = time.monotonic() - began
+        self._images, self._seconds = self._images + float(sums[COUNT]), self._seconds + seconds
+        position = Position(end, epoch)
+        row = self._end_epoch(epoch, end, sums, seconds)
+        hooks.on_epoch_end(epoch - 1, {key: value for key, value in row.items() if value is not None})
+        last = end == self.run.resolved.timeline.total_steps
+        stop = self._stop_now() and not last
+        every = int(self.run.spec["checkpoint"].get("every_epochs") or 1)
+        if last or stop or epoch % every == 0:
+            self._save(position)
+        if stop:
+            return position, Result(
+                "stopped", reason=f"asked to stop, after epoch {epoch}", fields=self._speed()
+            )
+        return position, None
+
+    def _train_step(self, step: int) -> np.ndarray:
+        indices = self.order.step_indices(step)
+        batch, world = self.run.resolved.batch, self.run.world
+        numbers = worker_groups(batch.groups, world.size, world.rank)
+        bounds = group_bounds(len(indices), batch.groups)
+        start, stop = bounds[numbers.start], bounds[numbers.stop]
+        x, y = self.data.train.take(indices[start:stop])
+        cuts = bounds[numbers.start : numbers.stop + 1] - start
+        groups: list[Group] = [(x[a:b], y[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return self.step(step, groups, numbers.start, len(indices), world.size)
+
+    def _end_epoch(self, epoch: int, step: int, sums: np.ndarray, seconds: float) -> dict[str, Any]:
+        self.step.statistics.average()
+        if step == self.run.resolved.timeline.total_steps:
+            self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        started = time.monotonic()
+        train, val = means(sums), self.evaluate(self.data.val)
+        self._accuracy = val["accuracy"]
+        row = {
+            "epoch": epoch,
+            "step": step,
+            "learning_rate": self._rate(step - 1),
+            "train_loss": train["loss"],
+            "train_accuracy": train["accuracy"],
+            "val_loss": val["loss"],
+            "val_accuracy": val["accuracy"],
+            "images_per_second": float(sums[COUNT]) / seconds,
+            "seconds": seconds + time.monotonic() - started,
+        }
+        if self.run.info.classes > 10:
+            row["val_top5"] = val["top5"]
+        if self.writes:
+            self.run.life.append_metrics(row)
+            print(
+                f"epoch {epoch}: train loss {train['loss']:.4f}, validation accuracy {val['accuracy']:.4f}, "
+                f"{row['images_per_second']:.0f} images/s",
+                flush=True,
+            )
+        return row
+
+    def _rate(self, step: int) -> float:
+        rate = self.optimizer.learning_rate
+        return float(rate) if isinstance(rate, keras.Variable) else self.run.resolved.rate(step)
+
+    def _diverged(self, step: int) -> Result:
+        reason = f"the loss is not finite at step {step}"
+        if self.writes:
+            self.run.life.event("diverged", step=step)
+            print(reason, flush=True)
+        return Result("diverged", "nan", reason, {**self._speed(), "step": step})
+
+    def _test(self) -> dict[str, Any]:
+        if self.data.test is None:
+            return {}
+        test = self.evaluate(self.data.test)
+        return {"test_loss": test["loss"], "test_accuracy": test["accuracy"]}
+
+    def _speed(self) -> dict[str, Any]:
+        wall = {"wall_seconds": time.monotonic() - self._began}
+        return {**wall, "images_per_second": self._images / self._seconds} if self._seconds else wall
+
+    def _check_weights(self, done: int) -> None:
+        if done <= 2 or done % CHECK_EVERY == 0:
+            check_identical(self.model.trainable_variables, f"after step {done}")
+
+    def _stop_now(self) -> bool:
+        """Whether to stop at this epoch's end; collective."""
+        asked = np.array([self.writes and self.run.directory.stop_requested()], np.int64)
+        if hvd.size() > 1:
+            asked = hvd.broadcast(asked, root_rank=0, name="hlb.stop").numpy()
+        return bool(asked[0])
+
+    def _heartbeat(self, epoch: int, done: int, sums: np.ndarray, steps: int, seconds: float) -> None:
+        if not self.writes:
+            return
+        timeline = self.run.resolved.timeline
+        pace = steps / max(seconds, 1e-9)
+        self.run.life.heartbeat(
+            epoch=epoch,
+            epochs=timeline.epoch_ends[-1][0],
+            step=done,
+            steps=timeline.total_steps,
+            accuracy=self._accuracy if self._accuracy is not None else means(sums)["accuracy"],
+            images_per_second=pace * self.run.resolved.batch.batch_size,
+            seconds_left=(timeline.total_steps - done) / pace,
+        )
+
+    def _save(self, position: Position) -> None:
+        self.step.statistics.average()
+        if self.writes:
+            keep = int(self.run.spec["checkpoint"].get("keep") or 1)
+            checkpoint.save(self.run.directory.checkpoints, self.state, position, keep)
+        self.control.saved()
+
+    def _restore(self) -> Position:
+        """The newest checkpoint, or the start, on every rank; collective."""
+        found = checkpoint.load(self.run.directory.checkpoints, self.state) if self.writes else None
+        position = found or Position(0, 0)
+        numbers = np.array([position.step, position.epoch, position.epoch_seconds, *position.epoch_sums])
+        if hvd.size() > 1:
+            numbers = hvd.broadcast(numbers, root_rank=0, name="hlb.position").numpy()
+            broadcast_variables(self.state)
+        if self.writes:
+            self.run.life.truncate_metrics(int(numbers[1]))
+        return Position(int(numbers[0]), int(numbers[1]), tuple(numbers[3:].tolist()), float(numbers[2]))

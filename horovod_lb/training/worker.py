@@ -1,0 +1,161 @@
+"""Execute one run on this rank; every rank calls it."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import horovod
+import horovod.tensorflow as hvd
+import keras
+import numpy as np
+import tensorflow as tf
+
+import horovod_lb
+from horovod_lb.distributed import World, world
+from horovod_lb.errors import RunDirectoryError, StudyError
+from horovod_lb.runs import Life, RunDirectory
+from horovod_lb.runs.log import log_to, rank_log
+from horovod_lb.runs.provenance import source_state
+from horovod_lb.training.build import policy
+from horovod_lb.training.run import Run
+
+Main = Callable[[Run], None]
+
+
+def execute(run_dir: str | os.PathLike[str], main: Main | None = None) -> str:
+    """Do the run of a folder and return its final state: `completed`, `stopped` or `diverged`.
+
+    Rank 0 claims the run; every rank's output goes to the log of this life. A run that raises leaves `failed`
+    in its exit record, and the exception goes on to the caller, who must end all ranks: the others may be
+    waiting in a collective.
+
+    Args:
+        run_dir: a folder that `RunDirectory.create` made.
+        main: the job; default: `main` of the script that `run.json` names.
+
+    Raises:
+        RunDirectoryError: on every rank, where another life of the run is alive.
+    """
+    here = world()
+    directory = RunDirectory(run_dir)
+    spec = directory.read_spec()
+    life = _begin_life(directory, here)
+    with log_to(rank_log(life.directory, here.rank)):
+        try:
+            return _execute(spec, here, directory, life, main)
+        except Exception as error:
+            traceback.print_exc()
+            _leave_failure(life, here.rank, error)
+            raise
+
+
+def _execute(
+    spec: dict[str, Any], here: World, directory: RunDirectory, life: Life, main: Main | None
+) -> str:
+    _fresh_keras(spec)
+    if here.rank == 0:
+        life.provenance(provenance(spec, here))
+    run = Run(spec, here, directory, life)
+    (main or load_main(Path(spec["job"]["path"])))(run)
+    result = run.result
+    state = result.state if result else "completed"
+    if here.rank == 0:
+        fields = result.fields if result else {}
+        life.finish(
+            state,
+            outcome=result.outcome if result else None,
+            reason=result.reason if result else None,
+            **fields,
+        )
+    return state
+
+
+def _begin_life(directory: RunDirectory, here: World) -> Life:
+    """Rank 0 claims the run and tells the others the number of the life, or why there is none."""
+    number, problem, life = 0, "", None
+    if here.rank == 0:
+        try:
+            # A session may have claimed the run for this very process already.
+            life = directory.begin_life(owner=os.environ.get("HLB_OWNER", "job script"), take_over=True)
+            number = life.number
+        except RunDirectoryError as error:
+            problem = str(error)
+    number = int(hvd.broadcast(np.array([number], np.int64), root_rank=0, name="hlb.life").numpy()[0])
+    if not number:
+        raise RunDirectoryError(problem or f"{directory.path}: rank 0 could not claim the run")
+    return life or Life(directory, number, directory.segments / str(number))
+
+
+def _leave_failure(life: Life, rank: int, error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}"
+    try:
+        life.finish("failed", reason=text.splitlines()[0], error=text, rank=rank)
+    except (OSError, RunDirectoryError) as problem:
+        print(f"the exit record could not be written: {problem}", file=sys.stderr)
+
+
+def _fresh_keras(spec: dict[str, Any]) -> None:
+    """Nothing of an earlier run of this process may show in the next one's result."""
+    keras.backend.clear_session()
+    gc.collect()
+    keras.config.set_dtype_policy(policy(spec["recipe"]["precision"]))
+    keras.utils.set_random_seed(int(spec["seed"]) % 2**32)
+
+
+def load_main(path: Path) -> Main:
+    """`main` of a job script, loaded from its file. Raises StudyError where there is none."""
+    module_spec = importlib.util.spec_from_file_location(f"hlb_job_{path.stem}", path)
+    if module_spec is None or module_spec.loader is None or not path.is_file():
+        raise StudyError(f"job: {path} is not a Python script that can be read")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    main = getattr(module, "main", None)
+    if not callable(main):
+        raise StudyError(f"job: {path} has no function main(run)")
+    return main
+
+
+def provenance(spec: dict[str, Any], here: World) -> dict[str, Any]:
+    """What produced a result: versions, machine, ranks, all-reduce, code."""
+    return {
+        "time": time.time(),
+        "command": sys.argv,
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "versions": {
+            "horovod_lb": horovod_lb.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "horovod": horovod.__version__,
+            "numpy": np.__version__,
+        },
+        "mpi": _mpi_version(),
+        "ranks": here.size,
+        "ranks_on_host": here.local_size,
+        "threads": here.threads,
+        "gpu": [device.name for device in tf.config.get_visible_devices("GPU")],
+        "allreduce": {
+            "asked": here.allreduce,
+            "in_force": here.allreduce_in_force,
+            "nccl": bool(hvd.nccl_built()),
+        },
+        "job": spec["job"],
+        "source": source_state(),
+    }
+
+
+def _mpi_version() -> str | None:
+    if not hvd.mpi_built():
+        return None
+    from mpi4py import MPI
+
+    return MPI.Get_library_version().strip("\0\n ").splitlines()[0]
