@@ -1,0 +1,68 @@
+"""`python -m horovod_lb.wheel`: have the right Horovod in this environment."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from horovod_lb.errors import BuildError
+from horovod_lb.wheel import build
+from horovod_lb.wheel.cache import WheelCache, default_root
+from horovod_lb.wheel.plan import make_plan
+from horovod_lb.wheel.selftest import self_test
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 1 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(
+        prog="python -m horovod_lb.wheel",
+        description="Build Horovod for this environment, or take it from the cache; install it, prove it on "
+        "two ranks. The usual HOROVOD_* variables choose what is built, HLB_MPICC the MPI; see "
+        "docs/horovod.md.",
+    )
+    parser.add_argument(
+        "--sdist", type=Path, metavar="FILE", help="Horovod's source, where no index can be reached"
+    )
+    parser.add_argument("--rebuild", action="store_true", help="compile even if the wheel is there")
+    parser.add_argument(
+        "--no-self-test", action="store_true", help="install only: where no ranks may be started"
+    )
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
+        "--print-key", action="store_true", help="print the wheel's key, folder and facts, and stop"
+    )
+    only.add_argument(
+        "--self-test", action="store_true", help="prove the Horovod that is installed, and stop"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        if options.print_key:
+            plan = make_plan(os.environ)
+            folder = default_root(os.environ) / "wheels" / plan.key
+            print(plan.key)
+            print(json.dumps({"folder": str(folder), "facts": dict(plan.facts)}, indent=2))
+        elif options.self_test:
+            log = WheelCache(default_root(os.environ)).logs / f"{time.strftime('%Y%m%d-%H%M%S')}-selftest.log"
+            self_test(make_plan(os.environ), os.environ, log)
+            print("Horovod: self-test passed.")
+        else:
+            done = build.ensure(
+                archive=options.sdist, rebuild=options.rebuild, prove=not options.no_self_test
+            )
+            print(f"Horovod: {done.how} (key {done.key}, {done.seconds:.0f} s).")
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing was changed in the cache.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

