@@ -1,0 +1,230 @@
+"""From a study to its runs: points of the axes, times seeds, each validated, resolved and named by its id."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from horovod_lb.data import describe
+from horovod_lb.errors import DataError, RecipeError, StudyError
+from horovod_lb.recipe import Resolved, resolve
+from horovod_lb.study.document import KeyPath
+from horovod_lb.study.explain import problems, study_error
+from horovod_lb.study.expression import Expression
+from horovod_lb.study.identity import run_id
+from horovod_lb.study.keys import pick, substitute
+from horovod_lb.study.load import Study
+from horovod_lb.study.model import RUN_SECTIONS
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: `spec` is the content of its run.json, `point` the value of every axis."""
+
+    run_id: str
+    seed: int
+    point: dict[str, Any]
+    spec: dict[str, Any]
+    resolved: Resolved
+
+    def names(self) -> dict[str, Any]:
+        """What an expression can ask about a run: study keys, derived columns, run_id, seed, study."""
+        return {**self.spec["derived"], **self.spec, "job": self.spec["job"]["path"]}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Values of the axes, each with its place in the study file."""
+
+    values: dict[str, Any]
+    places: dict[str, KeyPath]
+
+
+def expand(study: Study) -> list[RunSpec]:
+    """The runs of a study in the order of its axes, seeds innermost.
+
+    The points are the product of `axes`, joined with the rows of `zip`, and after them those of `points`.
+    StudyError: a point that is not valid, no point left, two runs with one id.
+    """
+    runs: list[RunSpec] = []
+    found: list[str] = []
+    points = list(_points(study))
+    axes = list(dict.fromkeys(key for point in points for key in point.values))
+    for point in points:
+        try:
+            runs += _runs(study, point, axes)
+        except StudyError as error:
+            found += str(error).split("\n")
+    if found:
+        raise study_error(list(dict.fromkeys(found)), str(study.path))
+    if not runs:
+        raise StudyError(
+            f"{study.where(('exclude',))}: exclude: leaves no run, all {len(points)} points are excluded"
+        )
+    _check_unique(study, runs)
+    return runs
+
+
+def select(runs: list[RunSpec], where: str | None) -> list[RunSpec]:
+    """The runs for which the expression `where` holds; all if there is none. StudyError as `Expression`."""
+    if where is None:
+        return runs
+    condition = Expression(where)
+    return [run for run in runs if condition(run.names())]
+
+
+def _points(study: Study) -> Iterator[_Point]:
+    settings = study.settings
+    rows = [
+        [_Point({key: value}, {key: ("axes", key, index)}) for index, value in enumerate(values)]
+        for key, values in settings.axes.items()
+    ]
+    if settings.zip:
+        length = len(next(iter(settings.zip.values())))
+        rows.append(
+            [
+                _Point(
+                    {key: values[index] for key, values in settings.zip.items()},
+                    {key: ("zip", key, index) for key in settings.zip},
+                )
+                for index in range(length)
+            ]
+        )
+    if rows or not settings.points:
+        for combination in itertools.product(*rows):
+            yield _Point(
+                {key: value for part in combination for key, value in part.values.items()},
+                {key: path for part in combination for key, path in part.places.items()},
+            )
+    for index, values in enumerate(settings.points):
+        yield _Point(values, {key: ("points", index, key) for key in values})
+
+
+def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
+    """The runs of one point, one for each seed that `exclude` leaves."""
+    settings = study.settings
+    sections, identity = _sections(study, point)
+    seeds = [
+        seed
+        for seed in settings.seeds
+        if not any(excluded({**sections, "seed": seed}) for excluded in study.excludes)
+    ]
+    if not seeds:
+        return
+    resolved = _resolve(study, point, sections)
+    recipe = {**sections["recipe"], "groups": resolved.batch.groups}
+    identity["recipe"]["groups"] = resolved.batch.groups
+    values = {key: _label(pick({**sections, "recipe": recipe}, key.split("."))) for key in axes}
+    # Where and how a run is computed is not what it computes, unless the study asks just that.
+    identity["axes"] = {
+        key: value for key, value in values.items() if key.startswith(("resources.", "recipe.communication"))
+    }
+    identity["recipe"].pop("communication", None)
+    identity.pop("resources")
+    derived = resolved.columns()
+    for seed in seeds:
+        identifier = run_id(
+            {"schema": SCHEMA, "job": settings.job, "measure": settings.measure, "seed": seed, **identity}
+        )
+        spec = {
+            "schema": SCHEMA,
+            "run_id": identifier,
+            "study": settings.name,
+            "point": values,
+            "job": {"path": str(study.job_path), "name": settings.job, "sha256": study.job_sha256},
+            "model": sections["model"],
+            "data": sections["data"],
+            "resources": sections["resources"],
+            "recipe": recipe,
+            "measure": settings.measure,
+            "checkpoint": settings.checkpoint.model_dump(),
+            "seed": seed,
+            "derived": derived,
+        }
+        yield RunSpec(identifier, seed, values, spec, resolved)
+
+
+def _sections(study: Study, point: _Point) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The sections of a point, complete, and without what is as by default, for the id.
+
+    Defaults are left out of the id so that a new key with a default does not rename the runs there are.
+    """
+    sections: dict[str, Any] = {}
+    identity: dict[str, Any] = {}
+    found: list[str] = []
+    changed = {key.partition(".")[0] for key in point.values}
+    for name, model in RUN_SECTIONS.items():
+        section = getattr(study.settings, name)
+        if name in changed:
+            try:
+                section = model.model_validate(_changed(study, point, name))
+            except ValidationError as error:
+                found += problems(error, (name,), lambda path: _where(study, point, path))
+                continue
+        sections[name] = section.model_dump()
+        identity[name] = section.model_dump(exclude_defaults=True)
+    if found:
+        raise StudyError("\n".join(found))
+    identity["data"].pop("root", None)
+    return sections, identity
+
+
+def _changed(study: Study, point: _Point, name: str) -> dict[str, Any]:
+    data: dict[str, Any] = study.data.get(name) or {}
+    for key, value in point.values.items():
+        head, *path = key.split(".")
+        if head == name:
+            try:
+                data = substitute(data, path, value)
+            except TypeError as error:
+                raise StudyError(
+                    f"{study.where(point.places[key])}: {key}: {error} has no keys below it"
+                ) from None
+    return data
+
+
+def _resolve(study: Study, point: _Point, sections: Mapping[str, Any]) -> Resolved:
+    try:
+        examples = describe(sections["data"]).train_examples
+        return resolve(sections["recipe"], examples=examples, workers=sections["resources"]["workers"])
+    except (RecipeError, DataError) as error:
+        key = error.key if isinstance(error, RecipeError) else str(error).partition(":")[0]
+        place = _where(study, point, tuple((key or "recipe").split(".")))
+        raise StudyError(f"{place}: {error}") from None
+
+
+def _where(study: Study, point: _Point, path: KeyPath) -> str:
+    """The place of a key in a run: that of the axis which sets it, or else its own."""
+    for length in range(len(path), 0, -1):
+        key = ".".join(str(part) for part in path[:length])
+        if key in point.places:
+            return study.where(point.places[key])
+    return study.where(path)
+
+
+def _label(value: Any) -> Any:
+    """An axis' value as one cell of a table."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={inner}" for key, inner in value.items())
+    return ", ".join(str(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _check_unique(study: Study, runs: list[RunSpec]) -> None:
+    first: dict[str, RunSpec] = {}
+    for run in runs:
+        same = first.setdefault(run.run_id, run)
+        if same is not run:
+            raise StudyError(
+                f"{study.path}: two runs have the id {run.run_id}, they would train the same: "
+                f"{_named(same)} and {_named(run)}; remove one of them"
+            )
+
+
+def _named(run: RunSpec) -> str:
+    return ", ".join(f"{key}={value}" for key, value in {**run.point, "seed": run.seed}.items())

@@ -1,0 +1,274 @@
+"""The study file as pydantic models: every key, its type, bounds and default."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from horovod_lb.recipe.rate import STARTS
+
+
+def _whole(value: Any) -> Any:
+    """256.0 and 1e3 are whole numbers too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message})
+
+
+def _start(value: Any) -> str | float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value not in STARTS and not (number and 0 <= value < float("inf")):
+        raise _refuse(f"{', '.join(STARTS)} or a number >= 0 is needed")
+    return cast("str | float", value)
+
+
+def _measurement(value: str) -> str:
+    raise _refuse("no measurements are in this version; leave the list empty")
+
+
+def _walltime(value: str) -> str:
+    parts = value.split(":")
+    if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts) or int(parts[1]) > 59:
+        raise _refuse('hours and minutes are needed, as in "2:00"')
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+UnitInterval = Annotated[float, Field(ge=0, lt=1)]
+Axis = Annotated[list[Any], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A mapping of the study file: no key but its own, no text for a number, no infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Model(Section):
+    """`model`: the network. `name` is one of `models`, or whatever the job script understands."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    batch_norm: Literal["plain"] = "plain"
+    zero_gamma: bool = False
+
+
+class Data(Section):
+    """`data`: the set. The keys from `examples` on describe a `custom` set, which its job script loads."""
+
+    name: Literal["digits", "mnist", "custom"]
+    root: str | None = None
+    holdout: Whole = 0
+    augment: Literal["none"] = "none"
+    examples: Count | None = None
+    val_examples: Whole | None = None
+    test_examples: Whole | None = None
+    classes: Count | None = None
+    shape: list[Count] | None = None
+    scale: Positive | None = None
+
+
+class Resources(Section):
+    """`resources`: where it runs, never what comes out."""
+
+    workers: Count = 1
+    walltime: Annotated[str, AfterValidator(_walltime)] | None = None
+
+
+class Reference(Section):
+    """`recipe.reference`: the setting that is known to work and that scaling starts from."""
+
+    learning_rate: Positive
+    batch_size: Count | None = None
+    warmup_epochs: NonNegative | None = None
+
+
+class Warmup(Section):
+    """`recipe.warmup`: its length in `epochs` or `steps`, and the rate it starts from."""
+
+    kind: Literal["none", "gradual", "constant"] = "gradual"
+    epochs: NonNegative = 0
+    steps: Whole | None = None
+    start: Annotated[str | float, PlainValidator(_start)] = "reference"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Warmup:
+        if self.steps is not None and self.epochs:
+            raise _refuse("give the length in epochs or in steps, not both")
+        return self
+
+
+class Budget(Section):
+    """`recipe.budget` instead of `epochs`: so many steps, or as many as another batch size takes."""
+
+    steps: Count | None = None
+    like_batch: Count | None = None
+    epochs: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Budget:
+        given = (self.steps is not None, self.like_batch is not None, self.epochs is not None)
+        if given not in ((True, False, False), (False, True, True)):
+            raise _refuse("either {steps: n} or {like_batch: b, epochs: e} is needed")
+        return self
+
+
+class ConstantSchedule(Section):
+    """`schedule: {kind: constant}`: the peak rate to the end."""
+
+    kind: Literal["constant"]
+    anchor: Literal["zero", "after_warmup"] | None = None
+
+
+class StepSchedule(Section):
+    """`schedule: {kind: step}`: times `factor` at each of `epochs`."""
+
+    kind: Literal["step"]
+    epochs: Annotated[list[NonNegative], Field(min_length=1)]
+    factor: Positive = 0.1
+    anchor: Literal["zero", "after_warmup"] | None = None
+
+
+class Momentum(Section):
+    """The project's SGD with momentum, the rate inside the buffer (v-form), and momentum correction."""
+
+    kind: Literal["momentum"]
+    momentum: UnitInterval = 0.9
+    nesterov: bool = False
+    correction: bool = True
+
+
+class Sgd(Section):
+    """Keras' SGD."""
+
+    kind: Literal["sgd"]
+    momentum: UnitInterval = 0.0
+    nesterov: bool = False
+
+
+class Adam(Section):
+    """Keras' Adam and, with decoupled weight decay, AdamW."""
+
+    kind: Literal["adam", "adamw"]
+    beta_1: UnitInterval = 0.9
+    beta_2: UnitInterval = 0.999
+    epsilon: Positive = 1e-7
+
+
+class RMSprop(Section):
+    """Keras' RMSprop."""
+
+    kind: Literal["rmsprop"]
+    rho: UnitInterval = 0.9
+    momentum: UnitInterval = 0.0
+    epsilon: Positive = 1e-7
+
+
+class Adagrad(Section):
+    """Keras' Adagrad."""
+
+    kind: Literal["adagrad"]
+    epsilon: Positive = 1e-7
+
+
+class WeightDecay(Section):
+    """`recipe.weight_decay`: `l2` adds (value/2)*|w|^2 to the loss, `decoupled` shrinks the weights."""
+
+    value: NonNegative = 0
+    kind: Literal["l2", "decoupled"] = "l2"
+    exclude: list[str] = []
+
+
+class Communication(Section):
+    """`recipe.communication`: how gradients are summed; the sum is the same but for round-off."""
+
+    allreduce: Literal["ring", "recursive_doubling", "rabenseifner", "hierarchical", "mpi_default"] = "ring"
+    bucket_mb: Positive | None = None
+    compression: Literal["none", "fp16"] = "none"
+
+
+class Recipe(Section):
+    """`recipe`: everything that decides what training does to the weights."""
+
+    batch_size: Count
+    groups: Count | None = None
+    epochs: Positive | None = None
+    budget: Budget | None = None
+    remainder: Literal["continuous", "drop", "weighted", "wrap"] = "continuous"
+    reference: Reference
+    scaling: Literal["none", "linear", "sqrt", "legw", "per_worker"] = "none"
+    warmup: Warmup = Warmup()
+    schedule: Annotated[ConstantSchedule | StepSchedule, Field(discriminator="kind")] = ConstantSchedule(
+        kind="constant"
+    )
+    optimizer: Annotated[Momentum | Sgd | Adam | RMSprop | Adagrad, Field(discriminator="kind")] = Momentum(
+        kind="momentum"
+    )
+    weight_decay: WeightDecay = WeightDecay()
+    label_smoothing: UnitInterval = 0
+    clip_global_norm: Positive | None = None
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    communication: Communication = Communication()
+
+
+class Checkpoint(Section):
+    """`checkpoint`: at the end of which epochs the state is saved, and how many are kept."""
+
+    every_epochs: Count = 1
+    every_minutes: Positive | None = None
+    keep: Count = 2
+
+
+class Report(Section):
+    """`report`: which figures `hlb report` draws."""
+
+    figures: list[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]] = []
+
+
+class Variation(Section):
+    """How the runs of a study differ."""
+
+    axes: dict[str, Axis] = {}
+    zip: dict[str, Axis] = {}
+    points: list[dict[str, Any]] = []
+    exclude: list[str] = []
+    seeds: Annotated[list[Whole], Field(min_length=1)] = [0]
+
+
+class StudyFile(Variation):
+    """A whole study file."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    job: Annotated[str, Field(min_length=1)]
+    model: Model
+    data: Data
+    resources: Resources = Resources()
+    recipe: Recipe
+    measure: list[Annotated[str, AfterValidator(_measurement)]] = []
+    checkpoint: Checkpoint = Checkpoint()
+    baseline: dict[str, Any] = {}
+    target: dict[str, float] = {}
+    report: Report = Report()
+
+
+RUN_SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "data": Data,
+    "resources": Resources,
+    "recipe": Recipe,
+}
+"""The sections that may differ between the runs of a study."""
