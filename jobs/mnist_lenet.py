@@ -38,7 +38,7 @@ def rate_callbacks(run):
 def main(run):
     """Train one run of the study on this rank."""
     data = run.load_data()  # reads the four IDX files under data.root or $HLB_DATA
-    model = hlb.models.build("lenet5", classes=data.info.classes)
+    model = hlb.models.build(run.spec["model"]["name"], classes=data.info.classes)
     optimizer = run.optimizer(learning_rate=run.recipe["reference"]["learning_rate"])
     run.fit(model, optimizer, data, callbacks=rate_callbacks(run))
 

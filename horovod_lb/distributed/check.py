@@ -34,8 +34,8 @@ def check_identical(variables: Sequence[Any], when: str = "") -> None:
         raise DistributedError(
             f"the ranks' weights differ{' ' + when if when else ''}: first in {variables[first].path!r} "
             f"({int(differs.sum())} of {len(variables)} variables), on rank{'s' if len(ranks) > 1 else ''} "
-            f"{', '.join(map(str, ranks))} against rank 0. Is the optimizer a DistributedOptimizer, and was the "
-            "state broadcast before the first step?"
+            f"{', '.join(map(str, ranks))} against rank 0. Is the optimizer a DistributedOptimizer, and was "
+            "the state broadcast before the first step?"
         )
 
 

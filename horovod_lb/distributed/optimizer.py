@@ -83,9 +83,7 @@ class DistributedOptimizer(LossScaleOptimizer):
         grads = list(grads)
         if not self.built:
             if trainable_variables is None:
-                raise ValueError(
-                    "the optimizer is not built: pass `trainable_variables` or call `build` first"
-                )
+                raise ValueError("the optimizer is not built: pass `trainable_variables` or call `build`")
             self.build(list(trainable_variables))
         if self.micro_batches == 1:
             self._reduce_and_apply(grads, trainable_variables, share)
@@ -155,7 +153,7 @@ class DistributedOptimizer(LossScaleOptimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the inner optimizer included."""
-        config = {
+        return {
             "name": self.name,
             "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "gradient_accumulation_steps": self.micro_batches if self.micro_batches > 1 else None,
@@ -163,7 +161,6 @@ class DistributedOptimizer(LossScaleOptimizer):
             "compression": self.reducer.compression,
             "sparse_as_dense": self.reducer.sparse_as_dense,
         }
-        return config
 
     @classmethod
     def from_config(

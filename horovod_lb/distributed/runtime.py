@@ -38,7 +38,7 @@ _world: World | None = None
 
 
 def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None = None) -> World:
-    """Start Horovod, take this rank's GPU and share of the CPU cores; call it once, before any TensorFlow work.
+    """Start Horovod, take this rank's GPU and share of the cores; call it before any TensorFlow work.
 
     Args:
         gpus: `all` where every GPU of the host is visible to every rank (the rank takes the one with its
@@ -88,8 +88,8 @@ def gpu_index(policy: str, local_rank: int, local_size: int, visible: int) -> in
         return 0
     if local_size > visible:
         raise DistributedError(
-            f"{local_size} ranks on this host but only {visible} visible GPU{'s' if visible > 1 else ''}: start at "
-            f"most {visible} ranks a host, or use the policy 'one' if the launcher gives each rank its own GPU"
+            f"{local_size} ranks on this host but only {visible} visible GPU{'s' if visible > 1 else ''}: "
+            f"start at most {visible} a host, or use the policy 'one' if the launcher gives each rank its own"
         )
     return local_rank
 

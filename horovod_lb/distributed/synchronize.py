@@ -99,8 +99,9 @@ class Synchronize(keras.callbacks.Callback):
         examples = gather_examples(self.model)
         if len(set(examples)) > 1:
             raise DistributedError(
-                f"the ranks trained on different numbers of examples in this epoch ({examples} by rank), so equal "
-                "weights for their gradients are wrong: cut the training set into equal parts, or drop the remainder"
+                f"the ranks trained on different numbers of examples in this epoch ({examples} by rank), so "
+                "equal weights for their gradients are wrong: cut the training set into equal parts, or drop "
+                "the remainder"
             )
         self._reduced.update(reduce_metrics(self.model))
 

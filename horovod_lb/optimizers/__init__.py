@@ -1,4 +1,4 @@
-"""Optimizers for large-batch training, on `keras.ops`: they run on any Keras backend, with or without Horovod."""
+"""Optimizers for large-batch training, on `keras.ops`: any Keras backend, with or without Horovod."""
 
 from horovod_lb.optimizers.momentum import MomentumSGD
 

@@ -12,7 +12,7 @@ from keras.optimizers import Optimizer
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
 class MomentumSGD(Optimizer):
-    """v ← m·(η_{t+1}/η_t)·v + η_{t+1}·g, w ← w − v: the v-form with momentum correction (Goyal et al. 2017, §3).
+    """v ← m·(η_{t+1}/η_t)·v + η_{t+1}·g, w ← w − v: v-form with momentum correction (Goyal et al. 2017, §3).
 
     The v-form holds the learning rate inside its buffer (Keras' SGD, Caffe2), so after a change of rate the
     history is still in units of the old one; `correction` rescales it, as a graph operation at every step,

@@ -15,6 +15,9 @@ import keras
 from horovod_lb.errors import RecipeError
 from horovod_lb.recipe import Resolved, resolve
 
+_NO_SCALING = {"kind": "none", "batch_size": 1, "reference": None, "examples": None}
+_NO_WARMUP = {"kind": "none", "epochs": 0, "start": "reference"}
+
 
 class _Composition:
     """The recipe that the callbacks of one optimizer describe together."""
@@ -38,23 +41,15 @@ class _Composition:
         return self.last
 
     def _resolve(self, steps_per_epoch: int | None, epochs: int) -> Resolved:
-        scaling = self.parts.get(
-            "scaling", {"kind": "none", "batch_size": 1, "reference": None, "examples": None}
-        )
+        scaling = self.parts.get("scaling", _NO_SCALING)
         examples = scaling["examples"] or (steps_per_epoch or 0) * scaling["batch_size"]
         if examples < 1:
             raise RecipeError(
-                "the number of steps an epoch is not known: give `steps_per_epoch` to model.fit, or `examples` "
-                "to LinearScaling"
+                "the number of steps an epoch is not known: give `steps_per_epoch` to model.fit, or "
+                "`examples` to LinearScaling"
             )
         reference = scaling.get("rate") or self.reference
-        warmup = {
-            "kind": "none",
-            "epochs": 0,
-            "steps": None,
-            "start": "reference",
-            **self.parts.get("warmup", {}),
-        }
+        warmup = {"steps": None, **self.parts.get("warmup", _NO_WARMUP)}
         recipe = {
             "batch_size": scaling["batch_size"],
             "groups": 1,
@@ -90,13 +85,13 @@ class _RateCallback(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         if not isinstance(optimizer.learning_rate, keras.Variable):
             raise RecipeError(
-                f"{type(self).__name__} sets the learning rate, but the optimizer has a schedule already: use the "
-                "callbacks with a plain learning rate, or the schedule alone"
+                f"{type(self).__name__} sets the learning rate, but the optimizer has a schedule: use "
+                "the callbacks with a plain learning rate, or the schedule alone"
             )
         if getattr(self.model, "steps_per_execution", 1) > 1:
             raise RecipeError(
-                f"{type(self).__name__} sets the rate before every step, which steps_per_execution > 1 does not "
-                "allow: use hlb.RecipeSchedule instead"
+                f"{type(self).__name__} sets the rate before every step, which steps_per_execution > 1 does "
+                "not allow: use hlb.RecipeSchedule instead"
             )
         now = float(optimizer.learning_rate)
         composition = _compositions.get(optimizer)
@@ -178,7 +173,7 @@ class ConstantWarmup(GradualWarmup):
 
 
 class StepDecay(_RateCallback):
-    """The peak rate times `factor` to the number of `epochs` that have passed, counted from the first step."""
+    """The peak rate times `factor` to the number of `epochs` passed, counted from the first step."""
 
     section = "schedule"
 

@@ -76,9 +76,9 @@ def _fill(path: Path, variables: Sequence[Any], names: list[str], values: list[n
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [value.shape for value in values]:
         raise RunDirectoryError(
-            f"{path} holds {len(values)} variables of another model or optimizer ({len(shapes)} expected; first "
-            f"saved: {', '.join(names[:3])}): the job script was changed since; remove the run's checkpoints to "
-            "train it from the start"
+            f"{path} holds {len(values)} variables of another model or optimizer ({len(shapes)} expected; "
+            f"first saved: {', '.join(names[:3])}): the job script was changed since; remove the run's "
+            "checkpoints to train it from the start"
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

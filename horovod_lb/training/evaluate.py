@@ -29,7 +29,7 @@ class Evaluation:
         self._batch = tf.function(self._count_batch)
 
     def __call__(self, arrays: Any) -> dict[str, float]:
-        """`loss`, `accuracy` and `top5` (fractions) over all of `arrays`, the same on every rank; collective."""
+        """`loss`, `accuracy` and `top5` (fractions) over all of `arrays`, on every rank; collective."""
         part = shard(len(arrays), hvd.rank(), hvd.size())
         sums = np.zeros(4)
         for start in range(part.start, part.stop, BATCH):

@@ -25,7 +25,7 @@ def job(main: Main) -> None:
         required=True,
         type=Path,
         metavar="RUN_DIR",
-        help="the run's folder; `hlb run STUDY` makes it and starts this script's main for every run of a study",
+        help="the run's folder; `hlb run STUDY` makes one for every run and starts this script's main",
     )
     arguments = parser.parse_args()
     status = 0

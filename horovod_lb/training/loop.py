@@ -7,6 +7,7 @@ as they do there.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -132,9 +133,7 @@ class Loop:
                 position = Position(done, epoch - 1, tuple(sums.tolist()), time.monotonic() - began)
                 self._save(position)
                 if decision.stop:
-                    return position, Result(
-                        "stopped", reason=f"asked to stop, after step {done}", fields=self._speed()
-                    )
+                    return position, self._stopped(f"step {done}")
         seconds = time.monotonic() - began
         self._images, self._seconds = self._images + float(sums[COUNT]), self._seconds + seconds
         position = Position(end, epoch)
@@ -146,9 +145,7 @@ class Loop:
         if last or stop or epoch % every == 0:
             self._save(position)
         if stop:
-            return position, Result(
-                "stopped", reason=f"asked to stop, after epoch {epoch}", fields=self._speed()
-            )
+            return position, self._stopped(f"epoch {epoch}")
         return position, None
 
     def _train_step(self, step: int) -> np.ndarray:
@@ -159,7 +156,7 @@ class Loop:
         start, stop = bounds[numbers.start], bounds[numbers.stop]
         x, y = self.data.train.take(indices[start:stop])
         cuts = bounds[numbers.start : numbers.stop + 1] - start
-        groups: list[Group] = [(x[a:b], y[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        groups: list[Group] = [(x[a:b], y[a:b]) for a, b in itertools.pairwise(cuts)]
         return self.step(step, groups, numbers.start, len(indices), world.size)
 
     def _end_epoch(self, epoch: int, step: int, sums: np.ndarray, seconds: float) -> dict[str, Any]:
@@ -194,6 +191,9 @@ class Loop:
     def _rate(self, step: int) -> float:
         rate = self.optimizer.learning_rate
         return float(rate) if isinstance(rate, keras.Variable) else self.run.resolved.rate(step)
+
+    def _stopped(self, where: str) -> Result:
+        return Result("stopped", reason=f"asked to stop, after {where}", fields=self._speed())
 
     def _diverged(self, step: int) -> Result:
         reason = f"the loss is not finite at step {step}"

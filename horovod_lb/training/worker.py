@@ -26,6 +26,7 @@ from horovod_lb.runs import Life, RunDirectory
 from horovod_lb.runs.log import log_to, rank_log
 from horovod_lb.runs.provenance import source_state
 from horovod_lb.training.build import policy
+from horovod_lb.training.loop import Result
 from horovod_lb.training.run import Run
 
 Main = Callable[[Run], None]
@@ -66,17 +67,11 @@ def _execute(
         life.provenance(provenance(spec, here))
     run = Run(spec, here, directory, life)
     (main or load_main(Path(spec["job"]["path"])))(run)
-    result = run.result
-    state = result.state if result else "completed"
+    # A job that trains by itself, without run.fit, has completed when its main returns.
+    result = run.result or Result("completed")
     if here.rank == 0:
-        fields = result.fields if result else {}
-        life.finish(
-            state,
-            outcome=result.outcome if result else None,
-            reason=result.reason if result else None,
-            **fields,
-        )
-    return state
+        life.finish(result.state, outcome=result.outcome, reason=result.reason, **result.fields)
+    return result.state
 
 
 def _begin_life(directory: RunDirectory, here: World) -> Life:
