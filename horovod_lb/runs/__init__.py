@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from horovod_lb.runs.claims import Claims
 from horovod_lb.runs.directory import Life, RunDirectory, RunTakenError
-from horovod_lb.runs.log import last_error_line, log_to, rank_log
+from horovod_lb.runs.log import error_line, last_error_line, log_to, rank_log
 from horovod_lb.runs.logger import RunLogger
 from horovod_lb.runs.places import run_directories, runs_root
 from horovod_lb.runs.state import State
@@ -16,6 +16,7 @@ __all__ = [
     "RunLogger",
     "RunTakenError",
     "State",
+    "error_line",
     "last_error_line",
     "log_to",
     "rank_log",

@@ -115,9 +115,13 @@ class RunDirectory:
         """Whether somebody has asked the run to stop."""
         return self.stop_file.exists()
 
+    def life_number(self) -> int:
+        """The number of the newest life; 0 when there was none yet."""
+        return lives.newest(self.segments)
+
     def newest_segment(self) -> Path | None:
         """The folder of the newest life (log, provenance); None when there was no life yet."""
-        newest = lives.newest(self.segments)
+        newest = self.life_number()
         return self.segments / str(newest) if newest else None
 
     def life_record(self) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LOG = "log"
+
+_ERROR = re.compile(
+    r"^[\w.]*(Error|Exception|Exit|Interrupt)\b|^Fatal Python error|\bsignal \d+ \(|^Killed$|rror:"
+)
 
 
 @contextmanager
@@ -34,20 +39,29 @@ def rank_log(segment: Path, rank: int) -> Path:
     return segment / (LOG if rank == 0 else f"{LOG}.{rank}")
 
 
-def last_error_line(path: Path, limit: int = 65536) -> str | None:
-    """The last line of a log that says what went wrong: `SomethingError: ...`, else the last line with text.
+def error_line(path: Path, limit: int = 65536) -> str | None:
+    """The last line of a log that says what went wrong (`SomethingError: ...`, `... exited on signal 9`).
 
-    Reads the last `limit` bytes; None where there is no log or nothing in it.
+    Reads the last `limit` bytes; None where no line does, or where there is no log.
     """
+    lines = [line for line in _tail(path, limit) if _ERROR.search(line)]
+    return lines[-1] if lines else None
+
+
+def last_error_line(path: Path, limit: int = 65536) -> str | None:
+    """`error_line`, else the last line with text; None where there is no log or nothing in it."""
+    lines = _tail(path, limit)
+    return error_line(path, limit) or (lines[-1] if lines else None)
+
+
+def _tail(path: Path, limit: int) -> list[str]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - limit))
             text = file.read().decode(errors="replace")
     except OSError:
-        return None
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
-    return (errors or lines)[-1] if lines else None
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _flush() -> None:

@@ -1,0 +1,78 @@
+"""Which runs share sessions of how many ranks, and how many sessions run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from horovod_lb.errors import RequestError
+
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Runs that one kind of session can train: the same number of ranks and the same all-reduce algorithm."""
+
+    workers: int
+    allreduce: str
+    side_by_side: int
+    threads: int
+    run_ids: tuple[str, ...]
+
+
+def arrange(
+    specs: Sequence[Spec], *, cores: int, workers: int | None = None, threads: int | None = None
+) -> list[Batch]:
+    """Groups runs (by their `run.json`) into batches, in the order of their first runs.
+
+    Args:
+        specs: contents of `run.json`.
+        cores: what this machine lends.
+        workers: ranks a run, instead of what `ranks_of` finds.
+        threads: threads a rank, instead of an equal share of the cores.
+
+    Raises:
+        RequestError: `workers` does not divide a run's groups; the message names the numbers that do.
+    """
+    groups: dict[tuple[int, str], list[str]] = {}
+    for spec in specs:
+        ranks = _checked(spec, workers) if workers else ranks_of(spec, cores)
+        groups.setdefault((ranks, spec["recipe"]["communication"]["allreduce"]), []).append(spec["run_id"])
+    batches = []
+    for (ranks, allreduce), run_ids in groups.items():
+        side_by_side = max(1, min(cores // ranks, len(run_ids)))
+        share = threads or max(1, cores // (ranks * side_by_side))
+        batches.append(Batch(ranks, allreduce, side_by_side, share, tuple(run_ids)))
+    return batches
+
+
+def ranks_of(spec: Spec, cores: int) -> int:
+    """Ranks for a run: `resources.workers`, cut to the greatest divisor of its groups that the cores hold.
+
+    Where the number of workers is an axis of the study it is the experiment, and taken as it is.
+    """
+    wanted = int(spec["resources"]["workers"])
+    if "resources.workers" in spec["point"]:
+        return wanted
+    return max(
+        divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, cores))
+    )
+
+
+def divisors(number: int) -> list[int]:
+    """The divisors of a positive number, rising."""
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
+
+
+def _checked(spec: Spec, workers: int) -> int:
+    groups = int(spec["derived"]["groups"])
+    if workers < 1 or groups % workers:
+        would_do = ", ".join(map(str, divisors(groups)))
+        raise RequestError(
+            f"--workers {workers}: the {groups} groups of run {spec['run_id']} cannot be dealt to {workers} "
+            f"ranks; these numbers divide them: {would_do}"
+        )
+    return workers
