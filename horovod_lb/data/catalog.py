@@ -27,6 +27,7 @@ PUBLISHED = {
     "mnist": Published(60_000, 10_000, 10, (28, 28, 1), 1 / 255),
 }
 NAMES = (*PUBLISHED, "custom")
+CUSTOM_KEYS = ("examples", "val_examples", "test_examples", "classes", "shape", "scale")
 
 
 def describe(data: Mapping[str, Any]) -> DataInfo:
@@ -35,7 +36,8 @@ def describe(data: Mapping[str, Any]) -> DataInfo:
     Keys: `name`; `holdout` h >= 0, so many of the last training examples become the validation set (0: the
     test set is evaluated every epoch and there is no separate test set). For `custom`, which its job script
     loads: `examples`, and optionally `val_examples`, `test_examples`, `classes`, `shape`, `scale`.
-    DataError: an unknown name, a holdout that leaves nothing to train on, a custom set without `examples`.
+    DataError: an unknown name, a holdout that leaves nothing to train on, a custom set without `examples`,
+    another with keys of a custom one.
     """
     name = data.get("name")
     if name == "custom":
@@ -44,6 +46,9 @@ def describe(data: Mapping[str, Any]) -> DataInfo:
         near = get_close_matches(str(name), NAMES, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise DataError(f"data.name: {name!r} is not a data set{hint}; there are {', '.join(NAMES)}")
+    for key in CUSTOM_KEYS:
+        if data.get(key) is not None:
+            raise DataError(f"data.{key}: only a custom set states it; that of {name} is known")
     published = PUBLISHED[name]
     holdout = _count(data, "holdout", 0)
     if holdout >= published.train_examples:

@@ -128,6 +128,10 @@ def test_take_gathers_in_the_order_asked_for() -> None:
         ({"name": "digits", "holdout": -1}, "holdout: -1 is not a whole number"),
         ({"name": "digits", "holdout": 0.5}, "holdout: 0.5 is not a whole number"),
         ({"name": "digits", "holdout": True}, "holdout: True is not a whole number"),
+        (
+            {"name": "mnist", "examples": 500},
+            "data.examples: only a custom set states it; that of mnist is known",
+        ),
         ({"name": "custom"}, "data.examples: a custom set must say"),
         ({"name": "custom", "examples": 5, "holdout": 2}, "split by its job script"),
     ],
