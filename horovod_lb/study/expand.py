@@ -15,7 +15,7 @@ from horovod_lb.recipe import Resolved, resolve
 from horovod_lb.study.document import KeyPath
 from horovod_lb.study.explain import problems, study_error
 from horovod_lb.study.expression import Expression
-from horovod_lb.study.identity import run_id
+from horovod_lb.study.identity import canonical, run_id
 from horovod_lb.study.keys import pick, substitute
 from horovod_lb.study.load import Study
 from horovod_lb.study.model import RUN_SECTIONS
@@ -77,6 +77,12 @@ def select(runs: list[RunSpec], where: str | None) -> list[RunSpec]:
         return runs
     condition = Expression(where)
     return [run for run in runs if condition(run.names())]
+
+
+def baseline_runs(study: Study, runs: list[RunSpec]) -> list[RunSpec]:
+    """The runs at the study's `baseline`, with which the others are compared."""
+    wanted = [(key.split("."), canonical(value)) for key, value in study.baseline.items()]
+    return [run for run in runs if all(canonical(pick(run.spec, path)) == value for path, value in wanted)]
 
 
 def _points(study: Study) -> Iterator[_Point]:
@@ -211,8 +217,10 @@ def _where(study: Study, point: _Point, path: KeyPath) -> str:
 def _label(value: Any) -> Any:
     """An axis' value as one cell of a table."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={inner}" for key, inner in value.items())
-    return ", ".join(str(inner) for inner in value) if isinstance(value, list) else value
+        return ", ".join(f"{key}={canonical(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(canonical(inner)) for inner in value)
+    return canonical(value)
 
 
 def _check_unique(study: Study, runs: list[RunSpec]) -> None:

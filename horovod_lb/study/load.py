@@ -17,7 +17,7 @@ from horovod_lb.study.document import Document, KeyPath, dotted
 from horovod_lb.study.explain import problems, study_error, unknown_key
 from horovod_lb.study.expression import Expression
 from horovod_lb.study.keys import known_keys, pick, substitute
-from horovod_lb.study.model import RUN_SECTIONS, StudyFile, Variation
+from horovod_lb.study.model import RUN_SECTIONS, Report, StudyFile, Variation
 from horovod_lb.study.shipped import SHIPPED_JOBS
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -45,6 +45,16 @@ class Study:
     def name(self) -> str:
         """The study's name; its runs are in a directory of this name."""
         return self.settings.name
+
+    @property
+    def baseline(self) -> Mapping[str, Any]:
+        """The axis values of the runs that the others are compared with."""
+        return self.settings.baseline
+
+    @property
+    def report(self) -> Report:
+        """What `hlb report` draws."""
+        return self.settings.report
 
 
 def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:

@@ -190,7 +190,7 @@ class WeightDecay(Section):
 
     value: NonNegative = 0
     kind: Literal["l2", "decoupled"] = "l2"
-    exclude: list[str] = []
+    exclude: list[Literal["bias", "normalization"]] = []
 
 
 class Communication(Section):
