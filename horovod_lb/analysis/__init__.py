@@ -1,0 +1,11 @@
+"""Run folders -> tables -> statistics -> figures -> report. Imports no TensorFlow, and matplotlib only to
+draw.
+"""
+
+from __future__ import annotations
+
+from horovod_lb.analysis.results import Results, collect
+from horovod_lb.analysis.statistics import Summary, summarize
+from horovod_lb.analysis.table import Table
+
+__all__ = ["Results", "Summary", "Table", "collect", "summarize"]

@@ -1,0 +1,157 @@
+"""What the figures draw: a line a point, with its place among colours, line styles and panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from horovod_lb.analysis.points import BATCH_AXES, Point
+from horovod_lb.analysis.record import Record
+from horovod_lb.analysis.results import Results
+from horovod_lb.analysis.table import cell, sort_key
+from horovod_lb.analysis.wide import label
+from horovod_lb.runs import State
+
+MOST_STYLES = 4
+MOST_LINES = 16
+
+
+@dataclass(frozen=True)
+class Band:
+    """Values by epoch over the runs of a point: mean, lowest and highest."""
+
+    epochs: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    runs: int
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which axis is told by what: `main` by colour (or along x), `second` by line style, `panels` by a panel
+    each.
+    """
+
+    main: str | None
+    second: str | None
+    panels: tuple[str, ...]
+
+
+def roles(
+    results: Results, *, main: str | None = None, most_styles: int = MOST_STYLES, most_lines: int = MOST_LINES
+) -> Roles:
+    """The batch size is the main axis where no other is asked for, the next one the second.
+
+    Further axes are told by panels, and so is a second one with more than `most_styles` values or where a
+    panel would hold more than `most_lines` lines.
+    """
+    axes = _axes(results)
+    main = main if main in axes else next(iter(axes), None)
+    others = [axis for axis in axes if axis != main]
+    second = others[0] if others else None
+    count = len(values_of(results, second))
+    if count > most_styles or count * len(values_of(results, main)) > most_lines:
+        second = None
+    return Roles(main, second, tuple(axis for axis in others if axis != second))
+
+
+def numeric_axes(results: Results) -> list[str]:
+    """The axes of the layout whose values are all numbers."""
+    return [axis for axis in _axes(results) if all(map(is_number, values_of(results, axis)))]
+
+
+def places(values: Sequence[Any], *, logarithmic: bool) -> list[float]:
+    """Where values stand along an axis: numbers by size (or by their logarithm to base 2), others one after
+    the other.
+    """
+    if not all(map(is_number, values)):
+        return [float(index) for index in range(len(values))]
+    if logarithmic and all(value > 0 for value in values):
+        return [math.log2(value) for value in values]
+    return [float(value) for value in values]
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value on an axis is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def values_of(results: Results, axis: str | None) -> list[Any]:
+    """The values on an axis, in order; one None for no axis."""
+    if axis is None:
+        return [None]
+    index = results.axes.index(axis)
+    values = {sort_key([point.values[index]]): point.values[index] for point in results.points}
+    return [values[key] for key in sorted(values)]
+
+
+def value_at(results: Results, point: Point, axis: str | None) -> Any:
+    """The point's value on an axis; None for no axis."""
+    return None if axis is None else point.values[results.axes.index(axis)]
+
+
+def by_panel(results: Results, axes: Sequence[str]) -> list[tuple[str, list[Point]]]:
+    """The points by their values on the panel axes, with the panel's title."""
+    panels: dict[Any, tuple[str, list[Point]]] = {}
+    for point in results.points:
+        values = [value_at(results, point, axis) for axis in axes]
+        title = ", ".join(f"{label(axis)} = {name(value)}" for axis, value in zip(axes, values, strict=True))
+        panels.setdefault(sort_key(values), (title, []))[1].append(point)
+    return [panels[key] for key in sorted(panels)]
+
+
+def band(point: Point, column: str) -> Band | None:
+    """The point's values by epoch, over its converged runs; before there are any, over those still under way.
+
+    Epochs that not all of these runs have reached are left out, so that every mean is over the same runs.
+    """
+    runs = [run for run in point.runs if run.state is State.COMPLETED and series(run, column)]
+    runs = runs or [run for run in point.runs if run.state is not State.DIVERGED and series(run, column)]
+    if not runs:
+        return None
+    values = [series(run, column) for run in runs]
+    epochs = sorted(set(values[0]).intersection(*values[1:]))
+    if not epochs:
+        return None
+    at = [[found[epoch] for found in values] for epoch in epochs]
+    means = tuple(math.fsum(found) / len(found) for found in at)
+    return Band(tuple(epochs), means, tuple(map(min, at)), tuple(map(max, at)), len(runs))
+
+
+def series(run: Record, column: str) -> dict[int, float]:
+    """The run's values by epoch, as long as its losses are finite."""
+    found: dict[int, float] = {}
+    for row in run.epochs:
+        losses = [row[name] for name in ("train_loss", "val_loss") if row.get(name) is not None]
+        if not all(map(math.isfinite, losses)):
+            break
+        value = row.get(column)
+        if value is not None and math.isfinite(value):
+            found[row["epoch"]] = value
+    return found
+
+
+def diverged(point: Point, column: str) -> list[dict[int, float]]:
+    """The values of each diverged run up to where it diverged; runs that never had any are left out."""
+    found = (series(run, column) for run in point.runs if run.state is State.DIVERGED)
+    return [values for values in found if values]
+
+
+def batch_size(point: Point) -> Any:
+    """The global batch size of a point's runs."""
+    run = point.runs[0]
+    return next((value for value in map(run.value, BATCH_AXES) if value is not None), None)
+
+
+def name(value: Any) -> str:
+    """A value on an axis, for people."""
+    return "none" if value is None else cell(value)
+
+
+def _axes(results: Results) -> list[str]:
+    """The axes of the wide table, the most important first: down, across, and further ones down."""
+    grid = results.grid
+    return [axis for axis in (*grid.row_axes[-1:], grid.column_axis, *grid.row_axes[:-1]) if axis]

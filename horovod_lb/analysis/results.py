@@ -1,0 +1,134 @@
+"""Results: from the runs of a study to all its tables (docs/tables.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from horovod_lb.analysis import present
+from horovod_lb.analysis.points import (
+    Point,
+    accuracy_table,
+    axes_of,
+    best_table,
+    differences_table,
+    points_of,
+)
+from horovod_lb.analysis.provenance import provenance
+from horovod_lb.analysis.record import Record
+from horovod_lb.analysis.runs import epochs_table, in_order, runs_table
+from horovod_lb.analysis.source import Source, gather
+from horovod_lb.analysis.table import Table
+from horovod_lb.analysis.wide import Wide, wide
+from horovod_lb.errors import RequestError
+from horovod_lb.runs import State
+from horovod_lb.runs.atomic import write_json, write_text
+
+
+@dataclass(frozen=True)
+class Results:
+    """The runs of a study and every table made of them."""
+
+    source: Source
+    axes: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """The study's points with their runs; runs whose `run.json` is damaged belong to none."""
+        return points_of((record for record in self.records if record.spec), self.axes)
+
+    @cached_property
+    def grid(self) -> Wide:
+        """The points laid out for the wide tables."""
+        return wide(self.points, self.axes)
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """The CSV tables by file name without suffix."""
+        return {
+            "runs": runs_table(self.records, self.axes),
+            "epochs": epochs_table(self.records),
+            "accuracy": accuracy_table(self.points, self.axes),
+            "accuracy_wide": self.grid.table(),
+            "error_wide": self.grid.table(error=True),
+            "differences": differences_table(self.points, self.axes, self.source.baseline),
+            "best": best_table(self.points, self.axes),
+        }
+
+    def presented(self) -> list[present.Presented]:
+        """The tables for people; differences only where there is a baseline."""
+        shown = [
+            present.accuracy(self.grid),
+            present.error(self.grid),
+            present.best(self.tables["best"], self.axes),
+        ]
+        if self.source.baseline:
+            shown.append(present.differences(self.tables["differences"], self.axes, self.source.baseline))
+        return shown
+
+    def notes(self) -> list[str]:
+        """What a reader of the tables must know: how many runs there are in which state, and what was left
+        out.
+        """
+        states = Counter(record.state for record in self.records)
+        counts = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
+        total = len(self.records)
+        notes = [f"{total:,} run{'' if total == 1 else 's'}: {counts}."]
+        without = sum(count for state, count in states.items() if not state.has_result)
+        if without:
+            have = "has" if without == 1 else "have"
+            notes.append(f"{without:,} {have} no result yet; the tables hold what there is.")
+        return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
+
+    def write(self, out: Path) -> None:
+        """Writes all tables and `provenance.json` into `out`; each file is replaced whole or left as it
+        was.
+        """
+        (out / "tables").mkdir(parents=True, exist_ok=True)
+        digests = {}
+        for name, table in self.tables.items():
+            content = table.to_csv()
+            write_text(out / f"{name}.csv", content)
+            digests[f"{name}.csv"] = hashlib.sha256(content.encode()).hexdigest()
+        for name, caption, table in self.presented():
+            write_text(out / "tables" / f"{name}.md", table.to_markdown(caption))
+            write_text(
+                out / "tables" / f"{name}.tex", table.to_latex(caption, f"tab:{self.source.name}-{name}")
+            )
+        write_json(out / "provenance.json", provenance(self.source, self.records, digests))
+
+
+def collect(
+    target: str | Path, roots: Sequence[Path] = (), *, overrides: Sequence[str] = (), where: str | None = None
+) -> Results:
+    """The results of a study file, a folder of run folders, or a study's name; see `source.gather`.
+
+    Runs in any state are taken as they are, and two calls on the same folders give the same bytes. `where`
+    keeps the runs for which an expression over study keys and columns of `runs.csv` holds.
+    """
+    source = gather(target, roots, overrides)
+    axes = axes_of(source.records)
+    records = in_order(source.records, axes)
+    if where:
+        kept = _select(records, axes, where)
+        source = replace(
+            source, notes=(*source.notes, f"{len(kept):,} of {len(records):,} runs: those with {where}")
+        )
+        records = kept
+    return Results(source, axes, tuple(records))
+
+
+def _select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:
+    from horovod_lb.study.expression import Expression
+
+    holds = Expression(where)
+    rows = runs_table(records, axes).rows
+    kept = [record for record, row in zip(records, rows, strict=True) if holds({**row, **record.spec})]
+    if not kept:
+        raise RequestError(f"--where {where}: holds for none of {len(records):,} runs")
+    return kept

@@ -1,0 +1,129 @@
+"""Which runs to collect: those that a study plans, or those that lie in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from horovod_lb.analysis.record import Record, planned, read
+from horovod_lb.errors import RequestError
+from horovod_lb.runs import run_directories, runs_root
+
+
+@dataclass(frozen=True)
+class Source:
+    """Runs under a name.
+
+    `folders` are where they were looked for, `figures` those the study asks for (none: all), `notes`
+    sentences on what was left out and why.
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    folders: tuple[Path, ...]
+    study_file: Path | None = None
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    figures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def gather(target: str | Path, roots: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Source:
+    """The runs of `target`: a study file, a folder of run folders, or the name of a study under the runs
+    folders.
+
+    `roots` are the runs folders (default `$HLB_RUNS`, else `runs`), `overrides` changes to the study file as
+    in `load_study`. Raises `RequestError` where there is no such thing.
+    """
+    path = Path(target)
+    if path.suffix in (".yaml", ".yml"):
+        return _from_study(path, roots or [runs_root()], overrides)
+    if overrides:
+        raise RequestError(f"--set changes a study file; {target} is none")
+    if path.is_dir():
+        if roots:
+            raise RequestError(f"--runs goes with a study; {path} is a folder and read as it is")
+        return _from_folders(path.resolve().name, [path])
+    folders = [root / path for root in roots or [runs_root()]]
+    if path.name != str(target) or not any(folder.is_dir() for folder in folders):
+        raise RequestError(
+            f"{target} is neither a study file (.yaml), nor a folder, nor a study under "
+            f"{', '.join(str(folder.parent) for folder in folders)}"
+        )
+    return _from_folders(path.name, folders)
+
+
+def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str]) -> Source:
+    from horovod_lb.study import expand, load_study
+
+    study = load_study(path, overrides)
+    specs = expand(study)
+    folders = [root / study.name for root in roots]
+    found, notes = _read_all(folders)
+    records = [
+        found.pop(spec.run_id) if spec.run_id in found else planned(spec.run_id, spec.spec) for spec in specs
+    ]
+    if found:
+        notes.append(
+            f"{_count(len(found), 'run folder')} in {folders[0]} belong to no point of {path.name} as it "
+            "is now and are left out; collect the folder itself to have them"
+        )
+    return Source(
+        name=study.name,
+        records=tuple(records),
+        folders=tuple(folders),
+        study_file=path,
+        baseline=study.settings.baseline,
+        figures=tuple(study.settings.report.figures),
+        notes=tuple(notes),
+    )
+
+
+def _from_folders(name: str, folders: Sequence[Path]) -> Source:
+    found, notes = _read_all(folders)
+    if not found:
+        inner = sorted({entry.name for folder in folders for entry in _subfolders(folder)})
+        studies = [
+            entry for entry in inner if any(any(run_directories(folder / entry)) for folder in folders)
+        ]
+        hint = f"; it holds the studies {', '.join(studies)}: collect one of these" if studies else ""
+        raise RequestError(f"{folders[0]} holds no run folders (folders with a run.json){hint}")
+    names = sorted({record.study for record in found.values() if record.study})
+    if len(names) > 1:
+        notes.append(f"the runs are of {len(names)} studies: {', '.join(names)}")
+    return Source(
+        names[0] if len(names) == 1 else name, tuple(found.values()), tuple(folders), notes=tuple(notes)
+    )
+
+
+def _read_all(folders: Iterable[Path]) -> tuple[dict[str, Record], list[str]]:
+    """The runs by id; where two folders hold the same run, the one that got further."""
+    found: dict[str, Record] = {}
+    doubles: list[str] = []
+    for folder in folders:
+        for directory in run_directories(folder):
+            record = read(directory)
+            if record.run_id in found:
+                doubles.append(record.run_id)
+                if _progress(record) <= _progress(found[record.run_id]):
+                    continue
+            found[record.run_id] = record
+    notes = []
+    if doubles:
+        notes.append(
+            f"{_count(len(doubles), 'run')} lie in more than one place; the one that got further counts"
+        )
+    return found, notes
+
+
+def _progress(record: Record) -> tuple[bool, int]:
+    return record.state.has_result, len(record.epochs)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

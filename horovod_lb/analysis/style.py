@@ -1,0 +1,122 @@
+"""One look for all figures: fonts, colours that colour-blind readers can tell apart, and files in three
+formats.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from horovod_lb.runs.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK = "#191a1b"
+GRID = "#d9dadb"
+LINE_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h", "*", "d")
+# Okabe and Ito's palette without its yellow, which is too pale on white (https://jfly.uni-koeln.de/color/).
+_FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+_SETTINGS = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """For its time, matplotlib draws in this look."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_SETTINGS):
+        yield
+
+
+def palette(count: int, *, dark: bool = False) -> list[str]:
+    """`count` colours as hex: up to seven clearly different ones, beyond that an ordered map. `dark` for dark
+    pages.
+    """
+    if count <= len(_FEW):
+        return list(_FEW[:count])
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    low, high = (0.25, 1.0) if dark else (0.0, 0.88)
+    return [to_hex(colormaps["viridis"](low + (high - low) * i / (count - 1))) for i in range(count)]
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Writes `stem`.png (200 dots an inch), .pdf and .svg; the same figure gives the same bytes."""
+    for suffix, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"CreationDate": None}),
+        ("svg", {"Date": None}),
+    ):
+        write_bytes(stem.with_suffix(f".{suffix}"), _render(figure, suffix, stem.name, "path", metadata))
+
+
+def inline_svg(figure: Figure, name: str, colors: int) -> str:
+    """The figure as an SVG element for an HTML page, in colours that follow the page's light or dark scheme.
+
+    `colors` is the number of palette colours in the figure. Text stays text; ids are made unique by `name`.
+    """
+    svg = _render(figure, "svg", name, "none", {"Date": None}, transparent=True).decode()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    light, dark = palette(colors), palette(colors, dark=True)
+    rules = []
+    for index, (one, other) in enumerate(zip(light, dark, strict=True)):
+        if one != INK:
+            svg = svg.replace(one, f"var(--{name}-{index})")
+            rules.append((f"--{name}-{index}:{one};", f"--{name}-{index}:{other};"))
+    svg = svg.replace(INK, "currentColor").replace(GRID, "var(--grid)")
+    style = f":root{{{''.join(one for one, _ in rules)}}}"
+    if light != dark:
+        scheme = f":root{{{''.join(other for _, other in rules)}}}"
+        style += f"@media screen and (prefers-color-scheme:dark){{{scheme}}}"
+    return f"<style>{style}</style>\n{svg}"
+
+
+def _render(
+    figure: Figure,
+    suffix: str,
+    salt: str,
+    fonttype: str,
+    metadata: Mapping[str, str | None],
+    transparent: bool = False,
+) -> bytes:
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    settings = {**_SETTINGS, "svg.hashsalt": salt, "svg.fonttype": fonttype}
+    with mpl.rc_context(settings):
+        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata, transparent=transparent)
+    return buffer.getvalue()
