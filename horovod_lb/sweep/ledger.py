@@ -109,7 +109,7 @@ class Ledger:
         for run in crashed:
             segment = run.newest_segment() if self._began(run.path.name) else None
             said = error_line(segment / LOG) if segment else None
-            run.record_failure(said or session.last_line())
+            run.record_failure(said or session.cause_of_death())
             self._settle(run.path.name)
 
     @property

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from horovod_lb.runs import last_error_line
+from horovod_lb.runs import error_line
 from horovod_lb.schedulers.launchers import find_mpirun, mpirun
 from horovod_lb.sweep.arrangement import Batch
 
@@ -71,11 +71,9 @@ class Session:
         """None while it runs, else its exit status (negative: the signal that ended it)."""
         return self._process.poll()
 
-    def last_line(self) -> str:
-        """What its log says of its end."""
-        return (
-            last_error_line(self.log) or f"it ended with status {self._process.returncode} and said nothing"
-        )
+    def cause_of_death(self) -> str:
+        """What its log says of its end, else its exit status."""
+        return error_line(self.log) or f"mpirun ended with status {self._process.returncode}"
 
     def terminate(self) -> None:
         """SIGTERM: `mpirun` ends its ranks and itself."""

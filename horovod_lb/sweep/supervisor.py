@@ -152,7 +152,7 @@ class _Supervisor:
         self._ledger.record_crash(session)
         if not self._stopping and session.runs[0].name not in self._ledger.taken():
             raise HlbError(
-                f"a session of ranks could not start: {session.last_line()}\nIts log: {session.log}"
+                f"a session of ranks could not start: {session.cause_of_death()}\nIts log: {session.log}"
             )
 
     def _stop_if_asked(self) -> None:

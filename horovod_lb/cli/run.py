@@ -1,0 +1,60 @@
+"""`hlb run`: the local sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Study = Annotated[Path, typer.Argument(help="Study file.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Ranks a run. Default: as many as fit here and divide the groups.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads a rank. Default: an equal share of the cores.")
+]
+Runs = Annotated[Path | None, typer.Option(help="Folder of all runs. Default: $HLB_RUNS, else runs.")]
+Where = Annotated[str | None, typer.Option(metavar="EXPR", help="Only runs for which this holds.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the study.")
+]
+Isolated = Annotated[bool, typer.Option("--isolated", help="A fresh mpirun for every run.")]
+Retry = Annotated[
+    bool, typer.Option("--retry-failed", help="Train failed runs again, from their checkpoints.")
+]
+MaxFailures = Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N failed runs.")]
+
+
+def run(
+    study: Study,
+    workers: Workers = None,
+    threads: Threads = None,
+    runs: Runs = None,
+    where: Where = None,
+    set_: Changes = None,
+    isolated: Isolated = False,
+    retry_failed: Retry = False,
+    max_failures: MaxFailures = None,
+) -> None:
+    """Train the runs of a study on this machine; started again, it goes on where it stopped."""
+    from horovod_lb.errors import RequestError
+    from horovod_lb.runs import runs_root
+    from horovod_lb.study import expand, load_study, select
+    from horovod_lb.sweep import run_sweep
+
+    loaded = load_study(study, set_ or ())
+    chosen = select(expand(loaded), where)
+    if not chosen:
+        raise RequestError(f"--where {where}: no run of {study} is chosen; `hlb plan` shows them all")
+    code = run_sweep(
+        loaded.name,
+        [spec.spec for spec in chosen],
+        runs_root(runs),
+        workers=workers,
+        threads=threads,
+        isolated=isolated,
+        retry_failed=retry_failed,
+        max_failures=max_failures,
+    )
+    raise typer.Exit(code)
