@@ -94,13 +94,12 @@ def _given_steps(warmup: Mapping[str, Any], timeline: Timeline) -> Fraction:
         return Fraction(0)
     by_steps = warmup["steps"] is not None
     steps = Fraction(warmup["steps"]) if by_steps else timeline.steps(warmup["epochs"])
-    if steps > timeline.total_steps:
-        key, unit = ("steps", "steps") if by_steps else ("epochs", "epochs")
-        length = timeline.total_steps if by_steps else timeline.epochs
+    unit, length = ("steps", timeline.total_steps) if by_steps else ("epochs", timeline.epochs)
+    if exact(warmup[unit]) > (timeline.total_steps if by_steps else timeline.length):
         raise RecipeError(
-            f"recipe.warmup.{key}: {warmup[key]:g} {unit} of warmup are longer than the training of "
+            f"recipe.warmup.{unit}: {warmup[unit]:g} {unit} of warmup are longer than the training of "
             f"{length:g} {unit}; give at most {length:g}",
-            key=f"recipe.warmup.{key}",
+            key=f"recipe.warmup.{unit}",
         )
     return steps
 
