@@ -38,7 +38,7 @@ test-all: lint  ## the slow tests too
 test-nccl-build: export HOROVOD_GPU_OPERATIONS = NCCL
 test-nccl-build: export HOROVOD_BUILD_CUDA_CC_LIST ?= 80,90
 test-nccl-build:  ## build, import and prove Horovod with NCCL, in an environment of its own (needs nvcc)
-	@$(PYTHON) -m horovod_lb.wheel.environment --venv build/nccl-venv
+	@$(PYTHON) -m horovod_lb.wheel.environment --venv build/nccl-venv --extras build,test,train,nccl,mpi
 	build/nccl-venv/bin/python -m pytest -m nccl tests/wheel
 
 clean:  ## remove caches and build products of this folder

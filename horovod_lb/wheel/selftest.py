@@ -8,13 +8,16 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from horovod_lb.errors import BuildError
 from horovod_lb.wheel import progress, ranks
 from horovod_lb.wheel.plan import Plan
 
 RANKS = 2
+Report = dict[str, Any]
 TIMEOUT = 300.0
+_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
 def mpirun_command(plan: Plan) -> list[str]:
@@ -36,34 +39,38 @@ def rank_environment(plan: Plan, env: Mapping[str, str]) -> dict[str, str]:
     }
     if plan.mpi.is_open_mpi and os.geteuid() == 0:
         chosen |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    # The ranks start in an empty folder, and find this package wherever it was imported from.
+    chosen["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_PACKAGE_PARENT), env.get("PYTHONPATH")]))
     return {**env, **chosen}
 
 
 def self_test(plan: Plan, env: Mapping[str, str], log: Path) -> None:
     """Run `ranks` on two ranks and check what they report. Raises BuildError with the first difference."""
+    problem = find_problem(plan, *run_ranks(plan, env, log))
+    if problem:
+        raise BuildError(
+            f"Horovod failed its self-test: {problem} The whole output is in {log}. Run it again with "
+            "`python -m horovod_lb.wheel --self-test`; docs/horovod.md lists the usual causes."
+        )
+
+
+def run_ranks(plan: Plan, env: Mapping[str, str], log: Path) -> tuple[list[Report], progress.Finished]:
+    """The reports of the ranks that came to report, in rank order, and how the launcher ended."""
     with tempfile.TemporaryDirectory(prefix="hlb-selftest-") as folder:
-        command = [*mpirun_command(plan), sys.executable, str(Path(ranks.__file__).resolve()), folder]
         finished = progress.run(
-            command,
+            [*mpirun_command(plan), sys.executable, "-m", ranks.__name__, folder],
             label=f"Horovod: self-test on {RANKS} ranks",
             log=log,
             env=rank_environment(plan, env),
             cwd=Path(folder),
             timeout=TIMEOUT,
         )
-        reports = [
-            json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(folder).glob("rank-*.json"))
-        ]
-    problem = _problem(plan, reports, finished)
-    if problem:
-        raise BuildError(
-            f"Horovod failed its self-test: {problem} The whole output is in {log}. "
-            "Run it again with `python -m horovod_lb.wheel --self-test`; docs/horovod.md lists the usual "
-            "causes."
-        )
+        texts = [path.read_text(encoding="utf-8") for path in Path(folder).glob("rank-*.json")]
+    return sorted(map(json.loads, texts), key=lambda report: int(report["rank"])), finished
 
 
-def _problem(plan: Plan, reports: list[dict[str, object]], finished: progress.Finished) -> str | None:
+def find_problem(plan: Plan, reports: list[Report], finished: progress.Finished) -> str | None:
+    """The first thing that is wrong with a run of the ranks, as a sentence; None if all is well."""
     for report in reports:
         if report["failure"]:
             return f"rank {report['rank']}: {report['failure']}."
@@ -80,17 +87,16 @@ def _problem(plan: Plan, reports: list[dict[str, object]], finished: progress.Fi
     sizes = {report["size"] for report in reports}
     if sizes != {RANKS}:
         return (
-            f"the ranks did not find each other (sizes {sorted(map(str, sizes))}, expected {RANKS}): "
+            f"the ranks did not find each other (sizes {sorted(sizes)}, expected {RANKS}): "
             "the launcher and the library are of different MPIs."
         )
     return _wrong_library(plan, reports) or _wrong_parts(plan, reports)
 
 
-def _wrong_library(plan: Plan, reports: list[dict[str, object]]) -> str | None:
+def _wrong_library(plan: Plan, reports: list[Report]) -> str | None:
     expected = str(plan.mpi.library_folder.resolve())
     for report in reports:
         loaded = report["libmpi"]
-        assert isinstance(loaded, list)
         if [str(Path(path).resolve().parent) for path in loaded] != [expected]:
             return (
                 f"the ranks loaded libmpi from {', '.join(loaded) or 'nowhere'}, built against {expected}. "
@@ -99,7 +105,7 @@ def _wrong_library(plan: Plan, reports: list[dict[str, object]]) -> str | None:
     return None
 
 
-def _wrong_parts(plan: Plan, reports: list[dict[str, object]]) -> str | None:
+def _wrong_parts(plan: Plan, reports: list[Report]) -> str | None:
     for part, asked in (("mpi", True), ("gloo", plan.settings.gloo), ("nccl", plan.settings.nccl)):
         for report in reports:
             if bool(report[part]) != asked:

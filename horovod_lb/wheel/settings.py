@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from horovod_lb.errors import BuildError
 from horovod_lb.wheel.toolchain import output_of, which
@@ -49,6 +51,10 @@ BUILD_VARIABLES = (
     "CUDAFLAGS",
     "LDFLAGS",
 )
+#: What else chooses the tools of the build.
+TOOL_VARIABLES = ("HLB_MPICC", "CXX", "HOROVOD_CMAKE", "HOROVOD_BUILD_ARCH_FLAGS")
+#: In an environment's folder: what set-up made of it, and the variables it was made with.
+STATE_FILE = "hlb-environment.json"
 _GPU_OPERATIONS = tuple(name for name in BUILD_VARIABLES if name.startswith("HOROVOD_GPU_"))
 
 
@@ -69,6 +75,33 @@ class Nccl:
     include: Path
     library: Path
     version: str
+
+
+def build_variables(env: Mapping[str, str]) -> dict[str, str]:
+    """Those variables of `env` that choose what is built and with which tools."""
+    return {
+        name: env[name].strip() for name in (*BUILD_VARIABLES, *TOOL_VARIABLES) if env.get(name, "").strip()
+    }
+
+
+def read_state(prefix: Path) -> dict[str, Any]:
+    """What set-up noted in the environment `prefix`; empty where it did not make that environment."""
+    try:
+        state = json.loads((prefix / STATE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def recall(env: Mapping[str, str], prefix: Path) -> dict[str, str]:
+    """`env`, completed by the variables that the environment `prefix` was set up with.
+
+    So a GPU site says HOROVOD_GPU_OPERATIONS=NCCL once. Where `env` names any HOROVOD_* or HLB_* variable of
+    the build itself, it is a new wish, and nothing is recalled.
+    """
+    if any(name.startswith(("HOROVOD_", "HLB_")) for name in build_variables(env)):
+        return dict(env)
+    return {**read_state(prefix).get("variables", {}), **env}
 
 
 def wants_gpu(env: Mapping[str, str]) -> bool:

@@ -153,7 +153,9 @@ def _explain_download(output: str, log: Path) -> str:
     if says_unreachable(output):
         return f"The package index cannot be reached, so Horovod's source could not be fetched. {offline}"
     if re.search(r"no matching distribution|could not find a version", output, re.IGNORECASE):
-        return f"The package index that pip uses has no source distribution horovod=={VERSION}. {offline}"
+        return (
+            f"pip found no source distribution horovod=={VERSION}: no index, or none that has it. {offline}"
+        )
     last = output.strip().splitlines()[-1] if output.strip() else "no output"
     return f"pip could not fetch Horovod's source: {last} (log: {log}). {offline}"
 
