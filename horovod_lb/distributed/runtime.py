@@ -61,6 +61,9 @@ def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None
         os.environ.setdefault(key, value)
     # A group fused with whatever else is ready changes the order of additions from run to run.
     os.environ.setdefault("HOROVOD_DISABLE_GROUP_FUSION", "1")
+    if not tf.config.list_physical_devices("GPU"):
+        # Waiting ranks give their core to the threads that compute.
+        os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
     hvd.init()
     local_rank, local_size = hvd.local_rank(), hvd.local_size()
     gpu = _take_gpu(gpus, local_rank, local_size)

@@ -13,6 +13,10 @@ from horovod_lb.errors import RequestError
 from horovod_lb.recipe import communication
 
 
+# Ranks that share this machine's cores: one that waits for a message lets the others compute.
+WAIT_WITHOUT_SPINNING = {"OMPI_MCA_mpi_yield_when_idle": "1"}
+
+
 @dataclass(frozen=True)
 class Launch:
     """A command to start: its arguments, and the variables to add to the environment it is started in."""
@@ -53,6 +57,7 @@ def mpirun(
         "HLB_ALLREDUCE": allreduce,
         **communication.environment(allreduce),
         **thread_environment(threads),
+        **({} if hosts else WAIT_WITHOUT_SPINNING),
         **(environment or {}),
     }
     argv = [os.fspath(program), "-n", str(ranks)]
