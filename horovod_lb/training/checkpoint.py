@@ -43,9 +43,12 @@ def save(folder: Path, variables: Sequence[Any], position: Position, keep: int) 
     """Write the checkpoint of `position` atomically, then remove all but the newest `keep`."""
     paths = [variable.path for variable in variables]
     meta = {"version": 1, "paths": paths, **position.__dict__}
-    arrays = {f"v{index:05d}": np.asarray(variable) for index, variable in enumerate(variables)}
+    arrays: dict[str, Any] = {
+        f"v{index:05d}": np.asarray(variable) for index, variable in enumerate(variables)
+    }
+    arrays[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, **{_META: np.frombuffer(json.dumps(meta).encode(), np.uint8)}, **arrays)
+    np.savez(buffer, **arrays)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{position.step:09d}.npz"
     write_bytes(target, buffer.getvalue())
