@@ -78,7 +78,9 @@ def _by_epoch(results: Results, column: str, name: str, y_label: str, caption: s
                 _curves(axes, point, bands[id(point)], column, 100 if percent else 1, color, style)
             axes.set_xlabel("epoch")
             axes.set_xlim(0.5 if last == 1 else None, 1.5 if last == 1 else None)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+            )
             if percent:
                 limit_percent(axes)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis import lines
@@ -17,6 +17,7 @@ from horovod_lb.analysis.wide import label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_MOST_LINES = 40
 _ALL = {"marker": "X", "markersize": 7, "markeredgecolor": "none"}
 _SOME = {"marker": "x", "markersize": 6}
 
@@ -34,7 +35,7 @@ def final_accuracy_by(results: Results, axis: str | None) -> Drawn | None:
     values = lines.values_of(results, axis) if axis else [lines.batch_size(results.points[0])]
     at = dict(zip(map(lines.name, values), lines.places(values, logarithmic=batch), strict=True))
     gap = min((right - left for left, right in pairwise(sorted(at.values()))), default=1.0)
-    roles = lines.roles(results, main=axis, most_styles=len(MARKERS), most_lines=10**6)
+    roles = lines.roles(results, main=axis, most_styles=_MOST_LINES, most_lines=10**6)
     hues = lines.values_of(results, roles.second)
     colors = palette(len(hues))
     by_panel = lines.by_panel(results, roles.panels)
@@ -50,7 +51,14 @@ def final_accuracy_by(results: Results, axis: str | None) -> Drawn | None:
                     for point in mine
                 ]
                 connected = "-" if all(map(lines.is_number, values)) else ""
-                _series(axes, [place + shift for place in x], mine, color, MARKERS[index], connected)
+                _series(
+                    axes,
+                    [place + shift for place in x],
+                    mine,
+                    color,
+                    MARKERS[index % len(MARKERS)],
+                    connected,
+                )
             axes.set_xticks(list(at.values()), list(at))
             axes.tick_params(axis="x", labelrotation=45 if len("".join(at)) > 40 else 0)
             margin = max(0.3 * gap, 0.04 * (max(at.values()) - min(at.values())))
@@ -60,7 +68,7 @@ def final_accuracy_by(results: Results, axis: str | None) -> Drawn | None:
         share_y(all_axes, "final validation accuracy (%)")
         entries = [
             (lines.name(hue), {"color": color, "marker": marker})
-            for hue, color, marker in zip(hues, colors, MARKERS, strict=False)
+            for hue, color, marker in zip(hues, colors, cycle(MARKERS), strict=False)
         ]
         sections = [Section(label(roles.second), entries)] if roles.second else []
         add_legend(figure, sections, _divergence(results.points))

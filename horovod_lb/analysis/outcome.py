@@ -49,7 +49,7 @@ def is_unstable(final: float, best: float, *, examples: int | None) -> bool:
     error = 0.0
     if examples:
         pooled = (final + best) / 2
-        error = math.sqrt(2 * pooled * (1 - pooled) / examples)
+        error = math.sqrt(max(0.0, 2 * pooled * (1 - pooled)) / examples)
     return drop > UNSTABLE_DROP * best and drop > UNSTABLE_ERRORS * error
 
 

@@ -30,7 +30,7 @@ def panels(titles: Sequence[str], *, width: float, height: float) -> tuple[Figur
     """
     from matplotlib.figure import Figure
 
-    across = min(_MOST_ACROSS, len(titles))
+    across = 2 if len(titles) == 4 else min(_MOST_ACROSS, len(titles))
     down = -(-len(titles) // across)
     figure = Figure(figsize=(across * width + 1.6, down * height), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False).ravel()

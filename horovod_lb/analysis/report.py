@@ -15,7 +15,7 @@ from horovod_lb.analysis.present import mark
 from horovod_lb.analysis.provenance import compare, newest_result
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.style import inline_svg, save
+from horovod_lb.analysis.style import inline_svg, lay_out, save
 from horovod_lb.analysis.table import cell, text
 from horovod_lb.analysis.wide import label
 from horovod_lb.runs import State
@@ -39,6 +39,7 @@ def write_report(results: Results, out: Path) -> Path:
     (out / "figures").mkdir(parents=True, exist_ok=True)
     figures = []
     for drawn in draw(results, results.source.figures):
+        lay_out(drawn.figure)
         save(drawn.figure, out / "figures" / drawn.name)
         figures.append((drawn.name, drawn.caption, inline_svg(drawn.figure, drawn.name, drawn.colors)))
     path = out / "report.html"
@@ -107,7 +108,7 @@ def _common(values: Sequence[Any]) -> Any:
 
 
 def _point(run: Record, axes: Sequence[str]) -> str:
-    parts = [f"{label(axis)} {name_of(run.value(axis))}" for axis in axes]
+    parts = [f"{label(axis)} = {name_of(run.value(axis))}" for axis in axes]
     return ", ".join([*parts, f"seed {run.seed}"] if run.seed is not None else parts)
 
 

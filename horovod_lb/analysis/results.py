@@ -83,6 +83,11 @@ class Results:
         if without:
             have = "has" if without == 1 else "have"
             notes.append(f"{without:,} {have} no result yet; the tables hold what there is.")
+        percent = sum((record.best() or (0.0, 0))[0] > 1 for record in self.records)
+        if percent:
+            notes.append(
+                f"{percent:,} of them logged accuracies above 1; accuracies are fractions, not percent."
+            )
         return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
 
     def write(self, out: Path) -> None:

@@ -48,4 +48,6 @@ def binomial_tail(successes: int, trials: int, probability: float) -> float:
     """P(X >= successes) for X binomial with `trials` trials of `probability`."""
     from scipy.special import bdtrc
 
-    return 1.0 if successes <= 0 else float(bdtrc(successes - 1, trials, probability))
+    if not 0 < successes <= trials:
+        return 1.0 if successes <= 0 else 0.0
+    return float(bdtrc(successes - 1, trials, probability))

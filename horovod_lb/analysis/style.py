@@ -50,6 +50,13 @@ _SETTINGS = {
 }
 
 
+def lay_out(figure: Figure) -> None:
+    """Finds room for titles, labels and legend once, rather than for each file that is written."""
+    with styled():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """For its time, matplotlib draws in this look."""

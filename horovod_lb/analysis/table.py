@@ -94,7 +94,7 @@ def cell(value: Any) -> str:
         return format(value + 0.0, ".10g")  # adding zero makes -0.0 plain
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return str(value)
+    return " ".join(str(value).splitlines())
 
 
 def text(value: Any) -> str:

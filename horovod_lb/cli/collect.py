@@ -71,6 +71,7 @@ def show(results: Results) -> None:
 
 
 def _show_rich(columns: list[str], rows: list[list[str]]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -78,7 +79,7 @@ def _show_rich(columns: list[str], rows: list[list[str]]) -> None:
     from horovod_lb.analysis.present import mark
 
     styles = {"bad": "red", "none": "dim"}
-    table = RichTable()
+    table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(Text(name), justify="right")
     for row in rows:

@@ -1,0 +1,176 @@
+"""The tables over seeds against tables computed by hand from the runs of `batch_by_warmup`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_runs import Folder
+
+from horovod_lb.analysis import collect
+from horovod_lb.analysis.points import differences_table
+
+AXES = "recipe.batch_size,recipe.warmup.epochs"
+# t(0.975; 2) = 4.302652730, t(0.975; 1) = 12.70620474; for example 0.92 ± 4.302652730·0.02/√3
+ACCURACY = f"""{AXES},n,mean,std,ci95_low,ci95_high,n_diverged,n_missing,n_chance,n_unstable
+256,0,3,0.92,0.02,0.8703172458,0.9696827542,0,0,0,0
+256,5,3,0.96,0.01732050808,0.9169734727,1.003026527,0,0,0,0
+1024,0,1,0.99,,,,2,0,0,0
+1024,5,2,0.85,0.07071067812,0.2146897632,1.485310237,0,1,0,0
+"""
+WIDE = """recipe.batch_size,recipe.warmup.epochs = 0,recipe.warmup.epochs = 5
+256,0.9200 ± 0.0200 (3),0.9600 ± 0.0173 (3)
+1024,0.9900 (1; 2 diverged),0.8500 ± 0.0707 (2)
+"""
+ERROR = """recipe.batch_size,recipe.warmup.epochs = 0,recipe.warmup.epochs = 5
+256,0.0800 ± 0.0200 (3),0.0400 ± 0.0173 (3)
+1024,0.0100 (1; 2 diverged),0.1500 ± 0.0707 (2)
+"""
+BEST = f"""{AXES},points,val_n,val_mean,val_std,val_ci95_low,val_ci95_high,\
+test_n,test_mean,test_std,test_ci95_low,test_ci95_high,n_diverged,n_missing
+256,5,2,3,0.96,0.01732050808,0.9169734727,1.003026527,3,0.94,0.01732050808,0.8969734727,0.9830265273,0,0
+1024,5,2,2,0.85,0.07071067812,0.2146897632,1.485310237,0,,,,,0,1
+"""
+DIFFERENCES = f"{AXES},n,mean_difference,std_difference,ci95_low,ci95_high\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("accuracy", ACCURACY), ("accuracy_wide", WIDE), ("error_wide", ERROR), ("best", BEST)],
+)
+def test_tables_are_those_computed_by_hand(batch_by_warmup: Folder, name: str, expected: str) -> None:
+    assert collect(batch_by_warmup.path).tables[name].to_csv() == expected
+
+
+def test_every_planned_run_is_counted_once(batch_by_warmup: Folder) -> None:
+    for point in collect(batch_by_warmup.path).points:
+        assert point.accuracy.n + point.n_diverged + point.n_missing == len(point.runs) == 3
+
+
+def test_differences_are_paired_by_seed(batch_by_warmup: Folder) -> None:
+    results = collect(batch_by_warmup.path)
+    baseline = {"recipe.batch_size": 256, "recipe.warmup.epochs": 0}
+    assert differences_table(results.points, results.axes, baseline).to_csv() == (
+        f"{DIFFERENCES}"
+        "256,5,3,0.04,0.01,0.01515862288,0.06484137712\n"
+        "1024,0,1,0.09,,,\n"
+        "1024,5,2,-0.06,0.05656854249,-0.5682481894,0.4482481894\n"
+    )
+
+
+def test_a_baseline_that_leaves_an_axis_open_is_taken_at_the_same_value(batch_by_warmup: Folder) -> None:
+    results = collect(batch_by_warmup.path)
+    assert differences_table(results.points, results.axes, {"recipe.batch_size": 256}).to_csv() == (
+        f"{DIFFERENCES}1024,0,1,0.09,,,\n1024,5,2,-0.1,0.07071067812,-0.7353102368,0.5353102368\n"
+    )
+
+
+def test_a_baseline_with_one_point_is_the_baseline_of_all(folder: Folder) -> None:
+    for run_id, batch, warmup, value in (("a", 16, 0, 0.9), ("b", 64, 0, 0.8), ("c", 64, 10, 0.95)):
+        point = {"recipe.batch_size": batch, "recipe.warmup.epochs": warmup}
+        folder.run(run_id, point, 0, [0.5, value])
+    results = collect(folder.path)
+    assert differences_table(results.points, results.axes, {"recipe.batch_size": 16}).to_csv() == (
+        f"{DIFFERENCES}64,0,1,-0.1,,,\n64,10,1,0.05,,,\n"
+    )
+
+
+def test_without_a_baseline_there_are_no_differences(batch_by_warmup: Folder) -> None:
+    assert collect(batch_by_warmup.path).tables["differences"].to_csv() == DIFFERENCES
+
+
+def test_runs_at_chance_are_in_the_mean_and_said(folder: Folder) -> None:
+    folder.run("a", {"recipe.batch_size": 64}, 0, [0.1, 0.1])
+    folder.run("b", {"recipe.batch_size": 64}, 1, [0.5, 0.9])
+    folder.run("c", {"recipe.batch_size": 128}, 0, [0.9, 0.5])
+    tables = collect(folder.path).tables
+    rows = tables["accuracy"].to_csv().splitlines()
+    assert rows[1].startswith("64,2,0.5,") and rows[1].endswith(",0,0,1,0")
+    assert rows[2] == "128,1,0.5,,,,0,0,0,1"
+    assert tables["accuracy_wide"].to_csv().splitlines() == [
+        "recipe.batch_size,accuracy",
+        "64,0.5000 ± 0.5657 (2; 1 at chance)",
+        "128,0.5000 (1; 1 unstable)",
+    ]
+
+
+def test_all_diverged_and_nothing_yet(folder: Folder) -> None:
+    for seed in (0, 1):
+        folder.run(f"a{seed}", {"recipe.batch_size": 64}, seed, [0.2], state="diverged")
+        folder.run(f"b{seed}", {"recipe.batch_size": 128}, seed, state=None)
+    tables = collect(folder.path).tables
+    assert tables["accuracy_wide"].to_csv().splitlines()[1:] == ["64,diverged (2)", "128,missing"]
+    assert tables["best"].rows == []
+
+
+def test_a_point_where_most_diverge_is_best_only_where_there_is_no_other(folder: Folder) -> None:
+    def runs(name: str, batch: int, rate: float, states: dict[int, float | None]) -> None:
+        point = {"recipe.batch_size": batch, "recipe.reference.learning_rate": rate}
+        for seed, value in states.items():
+            state = "diverged" if value is None else "completed"
+            folder.run(f"{name}{seed}", point, seed, [0.5, value or 0.1], state=state)
+
+    runs("a", 64, 0.1, {0: 0.90, 1: 0.90, 2: 0.90})
+    runs("b", 64, 0.4, {0: 0.95, 1: 0.93, 2: None})
+    runs("c", 64, 1.6, {0: 0.99, 1: None, 2: None})
+    runs("d", 128, 1.6, {0: 0.97, 1: None, 2: None})
+    rows = collect(folder.path).tables["best"].rows
+    assert [(row["recipe.batch_size"], row["recipe.reference.learning_rate"]) for row in rows] == [
+        (64, 0.4),
+        (128, 1.6),
+    ]
+    assert [(row["points"], row["n_diverged"]) for row in rows] == [(3, 1), (1, 2)]
+
+
+def test_axes_outside_the_recipe_are_not_tuned(folder: Folder) -> None:
+    for name in ("lenet", "cnn"):
+        for rate, value in ((0.1, 0.8), (0.2, 0.9)):
+            point = {"model.name": name, "recipe.reference.learning_rate": rate}
+            folder.run(f"{name}{rate}", point, 0, [0.5, value])
+    rows = collect(folder.path).tables["best"].rows
+    assert [(row["model.name"], row["recipe.reference.learning_rate"]) for row in rows] == [
+        ("cnn", 0.2),
+        ("lenet", 0.2),
+    ]
+
+
+def test_three_axes_and_one_that_follows_from_another(folder: Folder) -> None:
+    for batch, rate in ((64, 0.1), (128, 0.2)):
+        for scaling in ("linear", "sqrt"):
+            for warmup in (0, 5):
+                point = {
+                    "recipe.scaling": scaling,
+                    "recipe.batch_size": batch,
+                    "recipe.reference.learning_rate": rate,
+                    "recipe.warmup.epochs": warmup,
+                }
+                folder.run(f"{batch}{scaling}{warmup}", point, 0, [0.5, 0.9])
+    grid = collect(folder.path).grid
+    assert (grid.row_axes, grid.column_axis) == (
+        ("recipe.warmup.epochs", "recipe.batch_size"),
+        "recipe.scaling",
+    )
+    assert grid.rows == ((0, 64), (0, 128), (5, 64), (5, 128))
+
+
+def test_runs_without_a_seed_are_all_counted(folder: Folder) -> None:
+    for run_id, value in (("a", 0.8), ("b", 0.9)):
+        folder.run(run_id, {"recipe.batch_size": 64}, None, [0.5, value])
+    (point,) = collect(folder.path).points
+    assert (point.accuracy.n, point.accuracy.mean, point.by_seed()) == (2, pytest.approx(0.85), {})
+
+
+def test_papers_tables(batch_by_warmup: Folder, tmp_path: Path) -> None:
+    collect(batch_by_warmup.path).write(tmp_path)
+    assert (tmp_path / "tables" / "accuracy.md").read_text() == (
+        "Final validation accuracy in percent, mean ± standard deviation (n runs).\n\n"
+        "| batch size | warmup epochs = 0 | warmup epochs = 5 |\n"
+        "| ---: | --- | --- |\n"
+        "| 256 | 92.00 ± 2.00 (3) | 96.00 ± 1.73 (3) |\n"
+        "| 1024 | 99.00 (1; 2 diverged) | 85.00 ± 7.07 (2) |\n"
+    )
+    latex = (tmp_path / "tables" / "error.tex").read_text()
+    assert "    256 & 8.00 $\\pm$ 2.00 (3) & 4.00 $\\pm$ 1.73 (3) \\\\\n" in latex
+    assert latex.count("{") == latex.count("}")
+    best = (tmp_path / "tables" / "best.md").read_text()
+    assert "| 256 | 5 | 96.00 ± 1.73 (3) | 94.00 ± 1.73 (3) | 2 points |" in best

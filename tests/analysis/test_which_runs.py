@@ -1,0 +1,143 @@
+"""Which runs are collected: a real study file, folders, several runs folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from made_runs import Folder
+
+from horovod_lb.analysis import collect
+from horovod_lb.errors import RequestError, StudyError
+from horovod_lb.study import expand, load_study
+
+STUDY = """
+name: little
+job: train.py
+model: {name: lenet}
+data: {name: digits}
+resources: {workers: 2}
+recipe:
+  epochs: 2
+  batch_size: 16
+  reference: {batch_size: 16, learning_rate: 0.1}
+baseline: {recipe.batch_size: 16}
+axes:
+  recipe.batch_size: [64, 16]
+seeds: [0, 1, 2]
+report: {figures: [final_accuracy]}
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text("def main(run): ...\n")
+    path = tmp_path / "little.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+def finish(
+    root: Path, spec: dict[str, object], accuracy: float, epochs: int = 2, state: str = "completed"
+) -> None:
+    """A run folder of the study, written by hand."""
+    folder = root / str(spec["study"]) / str(spec["run_id"])
+    (folder / "segments" / "1").mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(spec))
+    lines = ["epoch,train_loss,val_accuracy", *(f"{epoch},0.5,{accuracy}" for epoch in range(1, epochs + 1))]
+    (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    (folder / "exit.json").write_text(json.dumps({"state": state, "life": 1}))
+
+
+def test_a_study_counts_what_it_plans_and_has_no_result_yet(study: Path, tmp_path: Path) -> None:
+    specs = expand(load_study(study))
+    values = {(16, 0): 0.9, (16, 1): 0.8, (16, 2): 0.7, (64, 0): 0.95}
+    for spec in specs:
+        if (value := values.get((spec.point["recipe.batch_size"], spec.seed))) is not None:
+            finish(tmp_path / "runs", spec.spec, value)
+    results = collect(study, [tmp_path / "runs"])
+    assert len(results.records) == 6
+    assert results.tables["accuracy"].to_csv().splitlines()[1:] == [
+        # 0.8 ± 4.302652730·0.1/√3
+        "16,3,0.8,0.1,0.5515862288,1.048413771,0,0,0,0",
+        "64,1,0.95,,,,0,2,0,0",
+    ]
+    assert results.tables["differences"].to_csv().splitlines()[1:] == ["64,1,0.05,,,"]
+    assert results.notes()[:2] == [
+        "6 runs: 2 planned, 4 completed.",
+        "2 have no result yet; the tables hold what there is.",
+    ]
+    assert results.source.figures == ("final_accuracy",)
+
+
+def test_planned_runs_are_rows_with_their_recipe(study: Path, tmp_path: Path) -> None:
+    results = collect(study, [tmp_path / "runs"])
+    rows = results.tables["runs"].rows
+    assert [(row["state"], row["batch_size"], row["seed"]) for row in rows] == [
+        ("planned", batch, seed) for batch in (16, 64) for seed in (0, 1, 2)
+    ]
+    assert rows[0]["learning_rate_peak"] == 0.1
+    assert results.tables["epochs"].rows == []
+
+
+def test_runs_of_an_earlier_form_of_the_study_are_left_out_and_said(study: Path, tmp_path: Path) -> None:
+    for spec in expand(load_study(study)):
+        finish(tmp_path / "runs", spec.spec, 0.9)
+    study.write_text(STUDY.replace("[64, 16]", "[16]"))
+    results = collect(study, [tmp_path / "runs"])
+    assert len(results.records) == 3
+    assert any("3 run folders" in note and "no point of little.yaml" in note for note in results.notes())
+    assert len(collect(tmp_path / "runs" / "little").records) == 6
+
+
+def test_overrides_find_the_runs_that_were_made_with_them(study: Path, tmp_path: Path) -> None:
+    for spec in expand(load_study(study, ["recipe.epochs=3"])):
+        finish(tmp_path / "runs", spec.spec, 0.9)
+    found = collect(study, [tmp_path / "runs"], overrides=["recipe.epochs=3"])
+    assert {record.state.value for record in found.records} == {"completed"}
+    assert {record.state.value for record in collect(study, [tmp_path / "runs"]).records} == {"planned"}
+
+
+def test_of_two_copies_the_one_that_got_further_counts(study: Path, tmp_path: Path) -> None:
+    spec = expand(load_study(study))[0].spec
+    finish(tmp_path / "one", spec, 0.5, epochs=1, state="stopped")
+    finish(tmp_path / "two", spec, 0.9)
+    for roots in (["one", "two"], ["two", "one"]):
+        results = collect(study, [tmp_path / root for root in roots])
+        (record,) = [record for record in results.records if record.epochs]
+        assert (record.state.value, record.last("val_accuracy")) == ("completed", 0.9)
+        assert any("more than one place" in note for note in results.notes())
+
+
+def test_where_keeps_the_runs_for_which_it_holds(batch_by_warmup: Folder) -> None:
+    results = collect(
+        batch_by_warmup.path, where="recipe.batch_size == 256 and seed < 2 or state == 'failed'"
+    )
+    assert [record.run_id for record in results.records] == ["a0", "a1", "b0", "b1", "d2"]
+    with pytest.raises(RequestError, match="holds for none of 12 runs"):
+        collect(batch_by_warmup.path, where="seed > 7")
+    with pytest.raises(StudyError, match="sead"):
+        collect(batch_by_warmup.path, where="sead > 7")
+
+
+def test_a_studys_name_is_looked_up_under_the_runs_folder(
+    batch_by_warmup: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HLB_RUNS", str(batch_by_warmup.path.parent))
+    monkeypatch.chdir(batch_by_warmup.path)
+    assert len(collect("made").records) == 12
+
+
+def test_requests_that_mean_nothing(tmp_path: Path, batch_by_warmup: Folder) -> None:
+    with pytest.raises(RequestError, match=r"nothing is neither a study file .* nor a study under"):
+        collect("nothing", [tmp_path])
+    with pytest.raises(RequestError, match="holds the studies made: collect one of these"):
+        collect(batch_by_warmup.path.parent)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RequestError, match="holds no run folders"):
+        collect(tmp_path / "empty")
+    with pytest.raises(RequestError, match="--runs goes with a study"):
+        collect(batch_by_warmup.path, [tmp_path])
+    with pytest.raises(RequestError, match="--set changes a study file"):
+        collect(batch_by_warmup.path, overrides=["recipe.epochs=3"])
