@@ -6,6 +6,8 @@ Runs under the Python that the environment is to be made of, before any package 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -15,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from horovod_lb.errors import BuildError
@@ -58,24 +60,51 @@ def set_up(venv: Path, env: Mapping[str, str], extras: Sequence[str] = ()) -> st
     check_python()
     env = recall(env, venv)
     extras = tuple(extras) or default_extras(env)
-    # What cannot be changed in place: another Python, or the other of the two TensorFlow packages.
-    layout = {"python": sys.version.split()[0], "base": sys.base_prefix, "extras": sorted(extras)}
-    inputs = inputs_digest(env)
-    variables = build_variables(env)
-    state = read_state(venv) if (venv / "bin" / "python").exists() else {}
-    if state.get("layout") == layout and state.get("inputs") == inputs:
-        return str(state["summary"])
+    summary = _ready(venv, env, extras)
+    if summary is None:
+        with _alone():
+            # Another set-up may have done all the work while this one waited for it.
+            summary = _ready(venv, env, extras) or _bring_up(venv, env, extras)
+    return summary
+
+
+def _layout(extras: Sequence[str]) -> dict[str, object]:
+    """What cannot be changed in place: another Python, or the other of the two TensorFlow packages."""
+    return {"python": sys.version.split()[0], "base": sys.base_prefix, "extras": sorted(extras)}
+
+
+def _ready(venv: Path, env: Mapping[str, str], extras: Sequence[str]) -> str | None:
+    """The summary of an environment that is as it should be, else None."""
+    state = read_state(venv)
+    right = state.get("layout") == _layout(extras) and state.get("inputs") == inputs_digest(env)
+    return str(state["summary"]) if right and (venv / "bin" / "python").exists() else None
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Held while set-up works, so that `make demo` and `make test` can be started together."""
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks: then nobody waits
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _bring_up(venv: Path, env: Mapping[str, str], extras: Sequence[str]) -> str:
+    layout, variables = _layout(extras), build_variables(env)
     start = time.monotonic()
     log = venv / "hlb-setup.log"
-    if state.get("layout") != layout:
+    if read_state(venv).get("layout") != layout or not (venv / "bin" / "python").exists():
         _create(venv, env, log)
         _write_state(venv, {"layout": layout, "variables": variables})
     _install_packages(venv, extras, env, log)
     _compile_bytecode(venv, env, log)
     _have_horovod(venv, env)
     summary = _summary(venv, variables)
-    state = {"layout": layout, "inputs": inputs, "variables": variables, "summary": summary}
-    _write_state(venv, state)
+    inputs = inputs_digest(env)
+    _write_state(venv, {"layout": layout, "inputs": inputs, "variables": variables, "summary": summary})
     print(f"Set-up took {time.monotonic() - start:.0f} s.", file=sys.stderr)
     return summary
 
@@ -108,7 +137,7 @@ def _create(venv: Path, env: Mapping[str, str], log: Path) -> None:
                 f"{venv} exists, but was not made by this set-up. Move it away, or choose another folder "
                 "with `make VENV=/path/to/folder`."
             )
-        shutil.rmtree(venv)
+        _empty(venv)
     venv.mkdir(parents=True, exist_ok=True)
     _write_state(venv, {})
     command = [sys.executable, "-m", "venv", str(venv)]
@@ -118,6 +147,15 @@ def _create(venv: Path, env: Mapping[str, str], log: Path) -> None:
             f"Python could not make the virtual environment {venv}: {first_error(_text(finished))}. "
             "Debian, Ubuntu: `apt install python3-venv`; or name another Python with `make PYTHON=...`."
         )
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is in `folder`, not `folder` itself: it may be a link to a bigger disk."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _install_packages(venv: Path, extras: Sequence[str], env: Mapping[str, str], log: Path) -> None:
