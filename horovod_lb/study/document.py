@@ -101,7 +101,7 @@ class Document:
         self._count(1, line)
         if depth > MAX_DEPTH:
             raise StudyError(
-                f"{self.source}:{line}: nested deeper than {MAX_DEPTH} levels; no study needs that"
+                f"{self.source}:{line}: nested more than {MAX_DEPTH} levels deep; write it flatter"
             )
         value: Any
         if isinstance(event, yaml.ScalarEvent):

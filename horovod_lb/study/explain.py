@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from horovod_lb.errors import StudyError
 from horovod_lb.study.document import KeyPath, dotted
-from horovod_lb.study.keys import known_keys, nearest, place
+from horovod_lb.study.keys import known_keys, place
+from horovod_lb.study.nearest import nearest
 
 MAX_SHOWN = 20
 _NEEDED = {
@@ -23,9 +24,9 @@ _NEEDED = {
     "string_too_short": "text that is not empty",
     "list_type": "a list [...]",
     "too_short": "at least one value",
-    "dict_type": "a mapping {key: value}",
-    "model_type": "a mapping {key: value}",
-    "model_attributes_type": "a mapping {key: value}",
+    "dict_type": "a mapping {{key: value}}",
+    "model_type": "a mapping {{key: value}}",
+    "model_attributes_type": "a mapping {{key: value}}",
     "greater_than": "a number > {gt:g}",
     "greater_than_equal": "a number >= {ge:g}",
     "less_than": "a number < {lt:g}",
@@ -72,12 +73,12 @@ def unknown_key(key: str, siblings: tuple[str, ...] = ()) -> str:
     """What to say about a key that there is not: the nearest one, or all that would do in its place."""
     if key in _LATER_KEYS:
         return "is planned, but not in this version; leave it out"
-    section, _, word = key.rpartition(".")
+    section = key.rpartition(".")[0]
     beside = [f"{section}.{name}" if section else name for name in siblings]
     meant = nearest(key, beside) or nearest(key, known_keys())
-    hint = f"did you mean {meant}?" if meant else "there is none like it"
     allowed = f"; allowed here: {', '.join(siblings)}" if siblings else ""
-    return f"unknown key {word}; {hint}{allowed}"
+    hint = f"; did you mean {meant}?" if meant else ""
+    return f"unknown key{allowed}{hint}"
 
 
 def shown(value: Any) -> str:

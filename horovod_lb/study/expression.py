@@ -10,10 +10,10 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from horovod_lb.errors import StudyError
+from horovod_lb.study.nearest import nearest
 
 MAX_LENGTH = 1000
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
@@ -177,9 +177,9 @@ def _shown(value: Any) -> str:
 
 
 def _hint(name: str, values: Mapping[str, Any]) -> str:
-    known = list(flat_names(values))
-    near = get_close_matches(name, known, n=1) or [key for key in known if key.rsplit(".", 1)[-1] == name][:1]
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    known = flat_names(values)
+    meant = nearest(name, known)
+    return f"; did you mean {meant}?" if meant else f"; there are {', '.join(known)}"
 
 
 def flat_names(values: Mapping[str, Any], before: str = "") -> list[str]:

@@ -1,9 +1,8 @@
-"""Which keys a study file may have, and which of them is nearest to a misspelled one."""
+"""Which keys a study file may have, and ways along them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Any, get_args
 
@@ -38,14 +37,6 @@ def place(location: Iterable[Any]) -> tuple[KeyPath, tuple[str, ...]]:
 def known_keys() -> tuple[str, ...]:
     """Every dotted key of a study file, sections before what is in them."""
     return tuple(_below(StudyFile, ""))
-
-
-def nearest(key: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `key` may have meant: one that ends with the same word, or the most similar one."""
-    candidates = list(candidates)
-    word = key.rsplit(".", 1)[-1]
-    same = [candidate for candidate in candidates if candidate.rsplit(".", 1)[-1] == word]
-    return next(iter(same or get_close_matches(key, candidates, n=1, cutoff=0.7)), None)
 
 
 def pick(data: Any, path: Iterable[Any]) -> Any:

@@ -130,7 +130,7 @@ def _override(data: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str,
         try:
             value = Document(text, source).data
         except StudyError as error:
-            raise StudyError(str(error).replace(f"{source}:1", source, 1)) from None
+            raise StudyError(re.sub(rf"^{re.escape(source)}:\d+", source, str(error))) from None
         try:
             data = substitute(data, [str(part) for part in path], value)
         except TypeError as error:
