@@ -12,7 +12,7 @@ from pathlib import Path
 LOG = "log"
 
 _ERROR = re.compile(
-    r"^[\w.]*(Error|Exception|Exit|Interrupt)\b|^Fatal Python error|\bsignal \d+ \(|^Killed$|rror:"
+    r"^[\w.]*(Error|Exception|Exit|Interrupt)(:|$)|^Fatal Python error|\bsignal \d+ \(|^Killed$|rror:"
 )
 
 

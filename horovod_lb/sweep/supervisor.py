@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,13 @@ def run_sweep(
 
 
 def _sweep_folder(study: Path) -> Path:
-    """A new folder `sessions/<time>-<pid>` for the lists, logs and claims of one sweep."""
-    sweep = study / "sessions" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-    sweep.mkdir(parents=True)
+    """A new folder under `sessions/` for the lists, logs and claims of one sweep, named by the time."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        sweep = study / "sessions" / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            sweep.mkdir(parents=True)
+            break
     return sweep
 
 

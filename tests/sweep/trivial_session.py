@@ -1,7 +1,7 @@
-"""A session whose runs train nothing: the real queue, claims, MPI and run directories; `execute` is in this file.
+"""A session whose runs train nothing: real queue, claims, MPI and run directories, but its own `execute`.
 
-What a run does is in its `point`: {"do": "complete" | "raise" | "kill" | "exit" | "wait" | "orphan", "rank":
-which}.
+What a run does is in its `point`: `do` is complete, raise, exit, kill, orphan or wait (`seconds` an epoch);
+`rank` is the one that fails.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from mpi4py import MPI
 
 from horovod_lb.errors import RunDirectoryError
-from horovod_lb.runs import RunDirectory, log_to, rank_log
+from horovod_lb.runs import Life, RunDirectory, log_to, rank_log
 from horovod_lb.training import session
 
 COMM = MPI.COMM_WORLD
@@ -35,36 +36,36 @@ def execute(path: Path) -> str:
         raise RunDirectoryError(problem)
     with log_to(rank_log(run.segments / str(number), COMM.rank)):
         print(f"rank {COMM.rank} of {COMM.size} does {point['do']}")
-        os.system(f"echo a child of rank {COMM.rank}")
-        return _train(run, life, point)
+        return train(run, life, point)
 
 
-def _train(run: RunDirectory, life, point) -> str:
+def train(run: RunDirectory, life: Life | None, point: dict[str, Any]) -> str:
     epochs = point.get("epochs", 2)
-    done = len(run.read_metrics())
-    COMM.Barrier()
+    done = COMM.bcast(len(run.read_metrics()))
     if COMM.rank == point.get("rank", 0):
-        _fail(point["do"])
+        fail(point["do"])
     for epoch in range(done + 1, epochs + 1):
-        stop = COMM.bcast(run.stop_requested() if COMM.rank == 0 else None)
-        if stop:
+        if COMM.bcast(run.stop_requested() if COMM.rank == 0 else None):
             if life:
                 life.finish("stopped", reason="asked to")
             return "stopped"
-        if point["do"] == "wait":
-            time.sleep(point["seconds"])
+        time.sleep(point.get("seconds", 0))
         COMM.Barrier()
         if life:
             life.append_metrics({"epoch": epoch, "val_accuracy": epoch / epochs})
-            life.heartbeat(epoch=epoch, epochs=epochs, accuracy=epoch / epochs, seconds_left=0.1 * (epochs -
-            epoch))
+            life.heartbeat(epoch=epoch, epochs=epochs, accuracy=epoch / epochs)
     if life:
-        life.finish("completed", descriptors=len(os.listdir("/proc/self/fd")), pid=os.getpid(),
-        ranks=COMM.size)
+        life.finish(
+            "completed",
+            descriptors=len(list(Path("/proc/self/fd").iterdir())),
+            pid=os.getpid(),
+            ranks=COMM.size,
+            allreduce=os.environ["HLB_ALLREDUCE"],
+        )
     return "completed"
 
 
-def _fail(how: str) -> None:
+def fail(how: str) -> None:
     if how == "raise":
         raise ValueError("the learning rate is purple")
     if how == "exit":

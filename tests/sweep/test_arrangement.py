@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from horovod_lb.errors import RequestError
+from horovod_lb.sweep.arrangement import arrange, divisors, ranks_of
+
+
+def spec(
+    run_id: str = "a", *, workers: int = 4, groups: int = 4, allreduce: str = "ring", axis: bool = False
+) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "point": {"resources.workers": workers} if axis else {},
+        "resources": {"workers": workers},
+        "recipe": {"communication": {"allreduce": allreduce}},
+        "derived": {"groups": groups},
+    }
+
+
+@pytest.mark.parametrize(
+    ("workers", "groups", "cores", "ranks"),
+    [
+        (4, 4, 8, 4),
+        (4, 4, 2, 2),
+        (4, 4, 3, 2),
+        (3, 3, 2, 1),
+        (240, 240, 16, 16),
+        (6, 240, 16, 6),
+        (5, 7, 64, 1),
+    ],
+)
+def test_ranks_are_what_the_machine_holds_and_what_divides_the_groups(
+    workers: int, groups: int, cores: int, ranks: int
+) -> None:
+    assert ranks_of(spec(workers=workers, groups=groups), cores) == ranks
+
+
+def test_workers_on_an_axis_are_the_experiment() -> None:
+    assert ranks_of(spec(workers=4, axis=True), 2) == 4
+
+
+@given(st.integers(1, 3000))
+def test_divisors_are_all_that_divide(number: int) -> None:
+    assert divisors(number) == [d for d in range(1, number + 1) if number % d == 0]
+
+
+def test_sessions_fill_the_cores_and_share_the_threads() -> None:
+    runs = [spec(str(i), workers=2, groups=2) for i in range(10)]
+    (batch,) = arrange(runs, cores=16)
+    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 8, 1)
+    (batch,) = arrange(runs[:1], cores=16)
+    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 1, 8)
+    (batch,) = arrange(runs, cores=16, threads=3)
+    assert batch.threads == 3
+    (batch,) = arrange(runs, cores=1, workers=2)
+    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 1, 1)
+
+
+def test_runs_of_unlike_sessions_are_kept_apart_in_order() -> None:
+    runs = [spec("a"), spec("b", allreduce="rabenseifner"), spec("c"), spec("d", workers=1, axis=True)]
+    batches = arrange(runs, cores=4)
+    assert [(batch.workers, batch.allreduce, batch.run_ids) for batch in batches] == [
+        (4, "ring", ("a", "c")),
+        (4, "rabenseifner", ("b",)),
+        (1, "ring", ("d",)),
+    ]
+
+
+def test_workers_that_do_not_divide_are_refused_with_those_that_do() -> None:
+    with pytest.raises(RequestError, match=r"--workers 4: the 6 groups of run a .* divide them: 1, 2, 3, 6$"):
+        arrange([spec(workers=6, groups=6)], cores=8, workers=4)
