@@ -40,8 +40,9 @@ def accuracy_by_epoch(results: Results) -> Drawn | None:
     """Validation accuracy: the mean over seeds, a band from the lowest to the highest, and the second half
     enlarged.
     """
+    n = lines.runs_a_point(results)
     caption = (
-        "Validation accuracy by epoch: mean over the seeds, with a band from the lowest to the highest seed."
+        f"Validation accuracy by epoch: mean over seeds ({n}), band from the lowest to the highest seed."
     )
     if any(point.n_diverged for point in results.points):
         caption += " A cross ends a run that diverged."

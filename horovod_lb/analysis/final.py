@@ -72,7 +72,8 @@ def final_accuracy_by(results: Results, axis: str | None) -> Drawn | None:
         ]
         sections = [Section(label(roles.second), entries)] if roles.second else []
         add_legend(figure, sections, _divergence(results.points))
-    caption = f"Final validation accuracy by {named}: mean over the seeds, bars of one standard deviation."
+    n = lines.runs_a_point(results)
+    caption = f"Final validation accuracy by {named}: mean over seeds ({n}), bars of one standard deviation."
     return Drawn(f"final_accuracy_by_{named.replace(' ', '_')}", caption, figure, len(hues))
 
 

@@ -140,6 +140,13 @@ def diverged(point: Point, column: str) -> list[dict[int, float]]:
     return [values for values in found if values]
 
 
+def runs_a_point(results: Results) -> str:
+    """How many runs the means are over, for captions: `n = 3`, or `n = 1 to 3`."""
+    counts = [point.accuracy.n for point in results.points if point.accuracy.n] or [0]
+    low, high = min(counts), max(counts)
+    return f"n = {low}" if low == high else f"n = {low} to {high}"
+
+
 def batch_size(point: Point) -> Any:
     """The global batch size of a point's runs."""
     run = point.runs[0]

@@ -43,7 +43,12 @@ def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
     and some).
     """
     values: dict[str, dict[str, Any]] = {}
-    lives = [dict(_flat(life)) for record in records for life in record.lives if life]
+    lives = [
+        {key: value for key, value in _flat(life) if key != "time"}
+        for record in records
+        for life in record.lives
+        if life
+    ]
     for life in lives:
         for key, value in life.items():
             values.setdefault(key, {})[cell(value)] = value
@@ -66,7 +71,7 @@ def newest_result(records: Sequence[Record]) -> str | None:
     times = [record.exit["time"] for record in records if record.exit.get("time") is not None]
     if not times:
         return None
-    return datetime.fromtimestamp(max(times), timezone.utc).isoformat(timespec="seconds")
+    return datetime.fromtimestamp(max(times), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

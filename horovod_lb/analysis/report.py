@@ -4,6 +4,7 @@ offline.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def render(results: Results, figures: Sequence[tuple[str, str, str]]) -> str:
             run for run in results.records if run.state in _TROUBLE or run.outcome in ("chance", "unstable")
         ],
         point=lambda run: _point(run, results.axes),
-        same=[(key, cell(value)) for key, value in same.items()],
+        same=[(key, _plain(value)) for key, value in same.items()],
         different=[(key, _some(found)) for key, found in different.items()],
         text=text,
         mark=mark,
@@ -89,12 +90,21 @@ def _recipe(results: Results) -> Iterator[tuple[str, str]]:
         value = _common([record.value(key) for record in records])
         if isinstance(value, Mapping):
             value = ", ".join(
-                cell(item) if name in ("name", "kind") else f"{label(name)} {cell(item)}"
+                _plain(item) if name in ("name", "kind") else f"{label(name)} {_plain(item)}"
                 for name, item in value.items()
                 if name != "root" and item not in (None, [], {})
             )
         if value not in (None, ""):
-            yield label(key), cell(value)
+            yield label(key.removesuffix(".name")), _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """A setting for people; a list of words is a command line."""
+    if not isinstance(value, list):
+        return cell(value)
+    if value and all(isinstance(item, str) for item in value):
+        return shlex.join(value)
+    return f"[{', '.join(map(cell, value))}]"
 
 
 def _common(values: Sequence[Any]) -> Any:
@@ -113,7 +123,7 @@ def _point(run: Record, axes: Sequence[str]) -> str:
 
 
 def _some(found: Mapping[str, Any]) -> str:
-    shown = ", ".join(map(cell, found["values"]))
+    shown = ", ".join(map(_plain, found["values"]))
     return (
         shown if found["distinct"] == len(found["values"]) else f"{shown}, ... ({found['distinct']} values)"
     )

@@ -88,6 +88,9 @@ class Results:
             notes.append(
                 f"{percent:,} of them logged accuracies above 1; accuracies are fractions, not percent."
             )
+        versions = {row["git_sha"] for row in self.tables["runs"].rows if row["git_sha"]}
+        if len(versions) > 1:
+            notes.append(f"The runs come from {len(versions)} states of the code (git_sha in runs.csv).")
         return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
 
     def write(self, out: Path) -> None:

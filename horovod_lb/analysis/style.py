@@ -22,6 +22,7 @@ LINE_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h", "*", "d")
 # Okabe and Ito's palette without its yellow, which is too pale on white (https://jfly.uni-koeln.de/color/).
 _FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
+_FEW_ON_DARK = ("#4da6e8", "#f28a4a", "#2cc79b", "#e0a3c6", "#f2b84b", "#9ad2f5", INK)
 _SETTINGS = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -71,11 +72,11 @@ def palette(count: int, *, dark: bool = False) -> list[str]:
     pages.
     """
     if count <= len(_FEW):
-        return list(_FEW[:count])
+        return list((_FEW_ON_DARK if dark else _FEW)[:count])
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
-    low, high = (0.25, 1.0) if dark else (0.0, 0.88)
+    low, high = (0.32, 1.0) if dark else (0.0, 0.88)
     return [to_hex(colormaps["viridis"](low + (high - low) * i / (count - 1))) for i in range(count)]
 
 
@@ -101,7 +102,7 @@ def inline_svg(figure: Figure, name: str, colors: int) -> str:
     light, dark = palette(colors), palette(colors, dark=True)
     rules = []
     for index, (one, other) in enumerate(zip(light, dark, strict=True)):
-        if one != INK:
+        if one != INK:  # ink follows the page's text
             svg = svg.replace(one, f"var(--{name}-{index})")
             rules.append((f"--{name}-{index}:{one};", f"--{name}-{index}:{other};"))
     svg = svg.replace(INK, "currentColor").replace(GRID, "var(--grid)")
