@@ -54,7 +54,7 @@ def render(results: Results, figures: Sequence[tuple[str, str, str]]) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("horovod_lb.analysis"),
+        loader=PackageLoader("horovod_lb.analysis", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
