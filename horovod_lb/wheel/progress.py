@@ -48,7 +48,7 @@ class _Reader(threading.Thread):
             self.tail.append(text)
             is_step = bool(_PERCENT.match(text))
             counted = counted or is_step
-            if is_step or not counted:
+            if is_step or not (counted or text.startswith("WARNING")):
                 self.shown = text
 
 
