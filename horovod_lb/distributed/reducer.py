@@ -8,8 +8,10 @@ from typing import Any
 
 import horovod.tensorflow as hvd
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
 
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES, plan_buckets
+from horovod_lb.errors import DistributedError
 
 COMPRESSIONS = {"none": hvd.Compression.none, "fp16": hvd.Compression.fp16}
 _serial = itertools.count()
@@ -50,6 +52,7 @@ class GradientReducer:
         """
         if hvd.size() == 1:
             return list(gradients)
+        _refuse_xla()
         result = list(gradients)
         dense: list[int] = []
         for index, gradient in enumerate(gradients):
@@ -93,6 +96,15 @@ class GradientReducer:
         rows, position = tf.unique(indices)
         summed = tf.math.unsorted_segment_sum(values, position, tf.size(rows))
         return tf.IndexedSlices(summed, rows, dense_shape=slices.dense_shape)
+
+
+def _refuse_xla() -> None:
+    """Say it here, before XLA fails on an operation that it has no kernel for."""
+    if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        raise DistributedError(
+            "XLA cannot compile Horovod's collectives: compile the model with jit_compile=False (Keras' default "
+            "on GPUs is True), or leave jit_compile off the tf.function around the optimizer"
+        )
 
 
 def _bytes(tensor: Any) -> int:
