@@ -102,8 +102,8 @@ def _refuse_xla() -> None:
     """Say it here, before XLA fails on an operation that it has no kernel for."""
     if control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
         raise DistributedError(
-            "XLA cannot compile Horovod's collectives: compile the model with jit_compile=False (Keras' default "
-            "on GPUs is True), or leave jit_compile off the tf.function around the optimizer"
+            "XLA cannot compile Horovod's collectives: compile the model with jit_compile=False (Keras' "
+            "default on GPUs is True), or leave jit_compile off the tf.function around the optimizer"
         )
 
 
