@@ -67,7 +67,7 @@ def plan(
         print(f"Learning rate of {steps:,} steps: {trace}", file=sys.stderr)
 
 
-def write_trace(runs: Iterable[RunSpec], path: Path) -> int:
+def write_trace(runs: list[RunSpec], path: Path) -> int:
     """Write `run_id, step, epoch, learning_rate` for every step of `runs`; returns how many there are.
 
     `epoch` is the real number of epochs behind a step. The file appears whole or not at all. RequestError: it
@@ -79,7 +79,7 @@ def write_trace(runs: Iterable[RunSpec], path: Path) -> int:
         with temporary.open("x", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("run_id", "step", "epoch", "learning_rate"))
-            for run in runs:
+            for run in _with_progress(runs):
                 pace = run.resolved.timeline.steps_per_epoch
                 rates = run.resolved.rate.table().tolist()
                 rows = ((run.run_id, step, step / pace, rate) for step, rate in enumerate(rates))
@@ -93,13 +93,25 @@ def write_trace(runs: Iterable[RunSpec], path: Path) -> int:
     return written
 
 
+def _with_progress(runs: list[RunSpec]) -> Iterable[RunSpec]:
+    """`runs`, with a progress bar on a terminal if they have so many steps that writing takes a while."""
+    steps = sum(run.resolved.timeline.total_steps for run in runs)
+    if steps < 1_000_000 or not sys.stderr.isatty():
+        return runs
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(runs, "Learning rates", console=Console(stderr=True), transient=True)
+
+
 def _show(study: Study, runs: list[RunSpec], limit: int) -> None:
     points = len({json.dumps(run.point) for run in runs})
     steps = sum(run.resolved.timeline.total_steps for run in runs)
     examples = runs[0].resolved.timeline.examples
+    seeds = [str(seed) for seed in dict.fromkeys(run.seed for run in runs)]
+    shown = f"seeds {', '.join(seeds)}" if len(seeds) <= 10 else f"{len(seeds)} seeds"
     print(
-        f"{study.name}: {_count(len(runs), 'run')} = {_count(points, 'point')}, seeds "
-        f"{', '.join(str(seed) for seed in dict.fromkeys(run.seed for run in runs))}; "
+        f"{study.name}: {_count(len(runs), 'run')} = {_count(points, 'point')}, {shown}; "
         f"{examples:,} training examples; {steps:,} steps in all"
     )
     _print_table(*_table(runs[:limit]))

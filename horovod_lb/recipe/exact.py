@@ -9,7 +9,7 @@ from functools import lru_cache
 @lru_cache(maxsize=4096)
 def exact(number: float) -> Fraction:
     """The number as it is written: 0.1 is one tenth, not the binary fraction next to it."""
-    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(float(number)))
 
 
 def ceil(number: Fraction) -> int:
