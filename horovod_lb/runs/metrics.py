@@ -38,6 +38,14 @@ def read(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+def last(path: Path) -> dict[str, Any]:
+    """The last row of `path`, without reading the meaning of those before it; empty where there is none."""
+    lines = read_lines(path)
+    cells = list(csv.reader([lines[0], lines[-1]])) if len(lines) > 1 else [[], []]
+    header, row = cells
+    return {name: _parse(name, cell) for name, cell in zip(header, row, strict=False)}
+
+
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Appends `row`; columns beyond `COLUMNS` are measurements, and a new one is empty in the rows before."""
     header = next(csv.reader(read_lines(path)), [])

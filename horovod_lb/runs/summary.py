@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from horovod_lb.runs import metrics
 from horovod_lb.runs.directory import RunDirectory
 from horovod_lb.runs.log import LOG, last_error_line
 from horovod_lb.runs.state import State
@@ -15,8 +16,9 @@ from horovod_lb.runs.state import State
 class Summary:
     """Where a run stands. What is not known is None.
 
-    `epoch` counts finished epochs of `epochs`; `accuracy` is the latest, a fraction; `seconds_left` an
-    estimate while it runs; `error` the last line of a failure, or why a run ended as it did.
+    `epoch` counts finished epochs of `epochs`; `accuracy` is the validation accuracy after the last of them,
+    a fraction; `seconds_left` an estimate while it runs; `error` the last line of a failure, or why a run
+    ended as it did.
     """
 
     run_id: str
@@ -39,16 +41,21 @@ def summarize(run: RunDirectory, spec: Mapping[str, Any] | None = None) -> Summa
     if state is State.PLANNED:
         return Summary(*about)
     beat = run.read_heartbeat() or {}
+    row = metrics.last(run.metrics_csv)
     end = (run.read_exit() or {}) if state is not State.RUNNING else {}
     return Summary(
         *about,
-        epoch=beat.get("epoch"),
+        epoch=row.get("epoch", beat.get("epoch")),
         epochs=beat.get("epochs"),
-        accuracy=beat.get("accuracy"),
+        accuracy=_first(row.get("val_accuracy"), row.get("train_accuracy"), beat.get("accuracy")),
         images_per_second=end.get("images_per_second") or beat.get("images_per_second"),
         seconds_left=beat.get("seconds_left") if state is State.RUNNING else None,
         error=_error(run, state, end),
     )
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def label(point: Mapping[str, Any], seed: int | None) -> str:

@@ -39,7 +39,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = root / "demo"
     make_run(study, "aa11", 512)
     life = make_run(study, "ab22", 64).begin_life()
-    life.heartbeat(epoch=3, epochs=3, accuracy=0.9876, images_per_second=1.0, seconds_left=9)
+    life.append_metrics({"epoch": 3, "val_accuracy": 0.9876})
+    life.heartbeat(epoch=2, epochs=3, accuracy=0.9, images_per_second=1.0, seconds_left=9)  # somewhat earlier
     life.finish("completed", images_per_second=12345.6)
     failed = make_run(study, "cd33", 128).begin_life()
     (failed.directory / "log").write_text("line 1\nline 2\nline 3\n")

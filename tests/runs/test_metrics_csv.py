@@ -75,6 +75,19 @@ def test_rows_after_an_epoch_are_dropped(tmp_path: Path, epoch: int, kept: list[
     assert [row["noise_scale"] for row in metrics.read(path)] == [*(number / 3 for number in kept), 4 / 3]
 
 
+def test_the_last_row_is_that_of_the_whole_table(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    assert metrics.last(path) == {}
+    path.write_text(HEADER + "\n")
+    assert metrics.last(path) == {}
+    for epoch in (1, 2):
+        metrics.append(path, {"epoch": epoch, "val_accuracy": epoch / 3})
+    with path.open("a") as file:
+        file.write("3,30,0.1")
+    assert metrics.last(path) == metrics.read(path)[-1]
+    assert metrics.last(path)["epoch"] == 2
+
+
 def test_without_a_file_there_are_no_rows(tmp_path: Path) -> None:
     assert metrics.read(tmp_path / "metrics.csv") == []
     metrics.truncate(tmp_path / "metrics.csv", 3)
