@@ -165,3 +165,13 @@ def test_files(tmp_path):
         Document.read(tmp_path)
     path.write_bytes(b"\xef\xbb\xbfa: 1\n")
     assert Document.read(path).data == {"a": 1}
+
+
+def test_without_the_c_parser(monkeypatch):
+    monkeypatch.setattr(document, "_LOADER", yaml.SafeLoader)
+    test_variables_within_flow_mappings()
+    test_every_value_knows_its_line()
+    test_duplicate_keys()
+    test_alias_bomb()
+    test_two_documents()
+    assert message("a: " + "[" * 2000).endswith("nested more than 50 levels deep; write it flatter")

@@ -142,3 +142,24 @@ def test_the_manual_has_every_key():
     manual = (Path(__file__).parents[2] / "docs" / "study.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([a-z0-9_.]+)` \|", manual, flags=re.MULTILINE))
     assert documented == set(known_keys())
+
+
+def blocks(manual, language):
+    text = (Path(__file__).parents[2] / "docs" / manual).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_manual_s_study_is_valid(write):
+    (study, *_) = blocks("study.md", "yaml")
+    runs = expand(load_study(write(text=study.replace("jobs/mnist_lenet.py", "train.py"))))
+    assert len(runs) == (3 * 2 - 1) * 3
+
+
+def test_the_manual_s_program_says_what_it_does():
+    (program,) = blocks("recipe.md", "python")
+    names = {}
+    exec(program, names)  # noqa: S102  the manual's own example
+    resolved = names["resolved"]
+    assert resolved.timeline.total_steps == 220
+    assert resolved.rate(10) == pytest.approx(0.9465, abs=1e-4)
+    assert len(resolved.rate.table()) == 220
