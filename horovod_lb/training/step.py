@@ -135,7 +135,7 @@ class TrainingStep:
         self, x: Any, y: Any, step: Any, group: Any, weight: Any, share: Any, accumulated: bool, empty: bool
     ) -> Any:
         if empty:
-            gradients, counts = [tf.zeros_like(variable) for variable in self._variables], tf.zeros([4])
+            gradients, counts = self._no_gradients(x, y, step, group), _zeros([4], tf.float32)
         else:
             gradients, counts = self._group_gradients(
                 x, y, step, group, weight, first=not accumulated, last=True
@@ -146,10 +146,33 @@ class TrainingStep:
                 for total, gradient in zip(self._gradient_sums, gradients, strict=True)
             ]
             counts += self._count_sum
+        if share is not None:
+            # The ranks' numbers of groups differ, and with them what is sparse: all reduce dense gradients.
+            gradients = [
+                None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients
+            ]
         totals = self._optimizer.reducer.sum(counts)
         self._optimizer.apply(gradients, self._variables, share=share)
         return totals
 
+    def _no_gradients(self, x: Any, y: Any, step: Any, group: Any) -> list[Any]:
+        """Zeros for the variables that have a gradient on the ranks with examples, None for the others."""
+        inputs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (x, y, step, group)]
+        weight = tf.TensorSpec([], tf.float32)
+        # Traced to see which variables the loss depends on, never run.
+        traced = tf.function(self._group_gradients).get_concrete_function(*inputs, weight, True, True)
+        return [
+            None if gradient is None else _zeros(variable.shape, variable.dtype)
+            for gradient, variable in zip(traced.structured_outputs[0], self._variables, strict=True)
+        ]
+
     def _make_sums(self) -> None:
         if not self._gradient_sums:
             self._gradient_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
+
+
+def _zeros(shape: Any, dtype: Any) -> Any:
+    """Zeros that are no constants to the graph optimizer: it evaluates Horovod's operations on constants
+    once, when the graph is made, and leaves the other ranks waiting at every step.
+    """
+    return tf.raw_ops.Empty(shape=tf.constant(list(shape), tf.int32), dtype=tf.as_dtype(dtype), init=True)
