@@ -86,7 +86,10 @@ def load_study(path: str | Path, overrides: Iterable[str] = ()) -> Study:
     if found:
         raise study_error(found, str(path))
     job = find_job(settings.job, path, where(("job",)))
-    digest = hashlib.sha256(job.read_bytes()).hexdigest()
+    try:
+        digest = hashlib.sha256(job.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StudyError(f"{where(('job',))}: job: {job} cannot be read: {error.strerror}") from None
     return Study(path, settings, data, job, digest, excludes, where)
 
 
