@@ -43,8 +43,10 @@ def optimizer(run: Run, learning_rate: Any = None) -> keras.optimizers.Optimizer
     if recipe["clip_global_norm"] is not None:
         options["global_clipnorm"] = recipe["clip_global_norm"]
     decay = recipe["weight_decay"]
-    if decay and decay["value"] and decay["kind"] == "decoupled":
+    if decay["kind"] == "decoupled" and decay["value"]:
         options["weight_decay"] = decay["value"]
+    elif kind == "adamw":
+        options["weight_decay"] = 0.0  # Keras' default is another
     return _KINDS[kind](learning_rate=learning_rate, **options)
 
 

@@ -62,7 +62,7 @@ class Loop:
         # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
         model.compile(optimizer=optimizer, jit_compile=False)
         optimizer.build(model.trainable_variables)
-        decay = recipe["weight_decay"] or {"value": 0.0, "kind": "l2", "exclude": []}
+        decay = recipe["weight_decay"]
         decayed = build.decayed_variables(model, list(decay["exclude"]))
         if decay["value"] and decay["kind"] == "decoupled":
             kept = {id(variable) for variable in decayed}

@@ -117,6 +117,8 @@ class TrainingStep:
             outputs = self.statistics.group(forward, weight, first, last)
             losses = self._loss(y, outputs)
             loss = tf.reduce_mean(losses)
+            if self._model.losses:  # regularizers and activity losses of the layers
+                loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
             if self._penalized and self._penalty:
                 squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in self._penalized]
                 loss += 0.5 * self._penalty * tf.add_n(squares)
