@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -85,11 +86,13 @@ class Live:
 
     def line(self, text: str) -> None:
         """See `Display`."""
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # the terminal was closed; the runs still have to stop in order
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, running: Sequence[Summary], footer: str) -> None:
         """See `Display`."""
-        self._live.update(_table(running, footer), refresh=True)
+        with suppress(OSError):
+            self._live.update(_table(running, footer), refresh=True)
 
     def __enter__(self) -> Live:
         self._live.start()
@@ -98,7 +101,8 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
 
 
 def progress(run: Summary) -> tuple[str, str, str, str]:

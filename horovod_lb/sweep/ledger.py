@@ -48,7 +48,8 @@ class Ledger:
     def announce(self, batches: Sequence[Batch]) -> None:
         """Says what there is to do and how it is dealt out."""
         before = len(self.runs) - len(self._lives)
-        self._show.line(f"{len(self._lives)} runs to do" + (f", {before} ended before" if before else ""))
+        noun = "run" if len(self._lives) == 1 else "runs"
+        self._show.line(f"{len(self._lives)} {noun} to do" + (f", {before} ended before" if before else ""))
         for batch in batches:
             count = len(self.waiting(batch))
             if count:
@@ -87,6 +88,8 @@ class Ledger:
             if (summary := summarize(self.runs[run_id], self._specs[run_id])).state is State.RUNNING
         ]
         footer = [f"{len(self._settled)} of {len(self._lives)} runs done"]
+        if sessions and not self.taken():
+            footer.append("the ranks are starting")
         if self.failures:
             footer.append(f"{self.failures} failed")
         left = self._seconds_left(running, len(self.waiting(batch)), sessions)
