@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,7 +48,11 @@ class Session:
             [*command, "--runs", str(listing), "--sweep", str(sweep)],
             threads=batch.threads,
             allreduce=batch.allreduce,
-            environment={"PYTHONUNBUFFERED": "1", "HLB_OWNER": f"hlb run, {name}"},
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                "HLB_OWNER": f"hlb run, {name}",
+                "HLB_COMMAND": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            },
             program=find_mpirun(),
             as_root=os.geteuid() == 0,
         )

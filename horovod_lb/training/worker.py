@@ -6,6 +6,7 @@ import gc
 import importlib.util
 import os
 import platform
+import shlex
 import sys
 import time
 import traceback
@@ -123,7 +124,8 @@ def provenance(spec: dict[str, Any], here: World) -> dict[str, Any]:
     """What produced a result: versions, machine, ranks, all-reduce, code."""
     return {
         "time": time.time(),
-        "command": sys.argv,
+        # As it was typed; a rank of a session was started by another command.
+        "command": os.environ.get("HLB_COMMAND") or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "host": platform.node(),
         "python": platform.python_version(),
         "versions": {
@@ -143,7 +145,7 @@ def provenance(spec: dict[str, Any], here: World) -> dict[str, Any]:
             "in_force": here.allreduce_in_force,
             "nccl": bool(hvd.nccl_built()),
         },
-        "job": spec["job"],
+        "job": {"name": Path(spec["job"]["path"]).name, "sha256": spec["job"]["sha256"]},
         "source": source_state(),
     }
 
