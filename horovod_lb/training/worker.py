@@ -145,7 +145,7 @@ def provenance(spec: dict[str, Any], here: World) -> dict[str, Any]:
             "in_force": here.allreduce_in_force,
             "nccl": bool(hvd.nccl_built()),
         },
-        "job": {"name": Path(spec["job"]["path"]).name, "sha256": spec["job"]["sha256"]},
+        "job": {"name": Path(spec["job"]["path"]).name, "sha256": spec["job"].get("sha256")},
         "source": source_state(),
     }
 
