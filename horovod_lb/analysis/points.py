@@ -51,7 +51,7 @@ class Point:
     def _converged(self, column: str) -> Iterator[tuple[Any, float]]:
         for run in self.runs:
             value = run.exit.get(column) if column.startswith("test_") else run.last(column)
-            if run.state is State.COMPLETED and value is not None and math.isfinite(value):
+            if run.state is State.COMPLETED and isinstance(value, int | float) and math.isfinite(value):
                 yield run.seed, float(value)
 
     @property

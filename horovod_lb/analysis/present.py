@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.table import Table
-from horovod_lb.analysis.wide import Wide, label
+from horovod_lb.analysis.wide import Wide, cell_text, label
 
 SPREAD = "mean ± standard deviation (n runs)"
 
@@ -25,6 +26,19 @@ def accuracy(grid: Wide) -> Presented:
     """Final validation accuracy, one axis down and one across."""
     caption = f"Final validation accuracy in percent, {SPREAD}."
     return Presented("accuracy", caption, grid.table(percent=True, pretty=True))
+
+
+def accuracy_by_point(points: Sequence[Point], axes: Sequence[str]) -> Presented:
+    """Final validation accuracy, a row a point: where there is no room for a wide table."""
+    rows = [
+        {
+            **{label(axis): value for axis, value in point.named(axes).items()},
+            "accuracy (%)": cell_text(point, percent=True),
+        }
+        for point in points
+    ]
+    caption = f"Final validation accuracy in percent, {SPREAD}."
+    return Presented("accuracy_by_point", caption, Table((*map(label, axes), "accuracy (%)"), rows))
 
 
 def error(grid: Wide) -> Presented:

@@ -11,6 +11,7 @@ from horovod_lb.analysis.outcome import classify, not_finite
 from horovod_lb.errors import DataError, RunDirectoryError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.atomic import read_json
+from horovod_lb.runs.metrics import COLUMNS as METRICS
 
 
 @dataclass(frozen=True)
@@ -93,19 +94,19 @@ def read(directory: RunDirectory) -> Record:
     """
     try:
         spec = directory.read_spec()
-    except RunDirectoryError as error:
-        return Record(directory.path.name, {}, State.UNKNOWN, reason=str(error), directory=directory.path)
-    state = directory.state()
+        state = directory.state()
+    except (RunDirectoryError, KeyError, ValueError) as error:
+        text = str(error) if isinstance(error, RunDirectoryError) else f"exit.json is damaged: {error}"
+        return Record(directory.path.name, {}, State.UNKNOWN, reason=text, directory=directory.path)
     exit_record = directory.read_exit() or {}
-    rows = {row["epoch"]: row for row in directory.read_metrics() if isinstance(row.get("epoch"), int)}
-    epochs = tuple(rows[epoch] for epoch in sorted(rows))
+    reason = exit_record.get("reason") or exit_record.get("error")
     record = Record(
         run_id=str(spec.get("run_id") or directory.path.name),
         spec=spec,
         state=state,
-        reason=exit_record.get("reason") or exit_record.get("error"),
+        reason=reason or ("ended without an exit record" if state is State.LOST else None),
         exit=exit_record,
-        epochs=epochs,
+        epochs=_epochs(directory),
         lives=tuple(_lives(directory)),
         wall_seconds=_wall_seconds(directory, exit_record),
         directory=directory.path,
@@ -144,6 +145,18 @@ def _validation_set(spec: Mapping[str, Any]) -> tuple[int | None, int | None]:
     except DataError:
         return derived.get("classes"), derived.get("val_examples")
     return info.classes or None, info.val_examples or None
+
+
+def _epochs(directory: RunDirectory) -> tuple[Mapping[str, Any], ...]:
+    """The rows by epoch, each epoch once, the last row counting; what is not a number in a column of
+    numbers is left empty.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    for row in directory.read_metrics():
+        if isinstance(row.get("epoch"), int):
+            texts = [name for name in METRICS if isinstance(row.get(name), str)]
+            rows[row["epoch"]] = {**row, **dict.fromkeys(texts)} if texts else row
+    return tuple(rows[epoch] for epoch in sorted(rows))
 
 
 def _lives(directory: RunDirectory) -> Iterator[Mapping[str, Any]]:

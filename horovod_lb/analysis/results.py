@@ -21,7 +21,7 @@ from horovod_lb.analysis.points import (
 from horovod_lb.analysis.provenance import provenance
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.runs import epochs_table, in_order, runs_table
-from horovod_lb.analysis.source import Source, gather
+from horovod_lb.analysis.source import Source, Watch, gather
 from horovod_lb.analysis.table import Table
 from horovod_lb.analysis.wide import Wide, wide
 from horovod_lb.errors import RequestError
@@ -106,20 +106,26 @@ class Results:
         for name, caption, table in self.presented():
             write_text(out / "tables" / f"{name}.md", table.to_markdown(caption))
             write_text(
-                out / "tables" / f"{name}.tex", table.to_latex(caption, f"tab:{self.source.name}-{name}")
+                out / "tables" / f"{name}.tex", table.to_latex(caption, f"tab:{self.source.file_name}-{name}")
             )
         write_json(out / "provenance.json", provenance(self.source, self.records, digests))
 
 
 def collect(
-    target: str | Path, roots: Sequence[Path] = (), *, overrides: Sequence[str] = (), where: str | None = None
+    target: str | Path,
+    roots: Sequence[Path] = (),
+    *,
+    overrides: Sequence[str] = (),
+    where: str | None = None,
+    watch: Watch = iter,
 ) -> Results:
     """The results of a study file, a folder of run folders, or a study's name; see `source.gather`.
 
     Runs in any state are taken as they are, and two calls on the same folders give the same bytes. `where`
-    keeps the runs for which an expression over study keys and columns of `runs.csv` holds.
+    keeps the runs for which an expression over study keys and columns of `runs.csv` holds; `watch` wraps the
+    list of run folders while they are read.
     """
-    source = gather(target, roots, overrides)
+    source = gather(target, roots, overrides, watch)
     axes = axes_of(source.records)
     records = in_order(source.records, axes)
     if where:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from horovod_lb.analysis.record import Record, planned, read
+from horovod_lb.analysis.table import cell
 from horovod_lb.errors import RequestError
-from horovod_lb.runs import run_directories, runs_root
+from horovod_lb.runs import RunDirectory, run_directories, runs_root
+
+Watch: TypeAlias = Callable[[Sequence[RunDirectory]], Iterable[RunDirectory]]
 
 
 @dataclass(frozen=True)
@@ -28,39 +32,47 @@ class Source:
     figures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def file_name(self) -> str:
+        """The name as part of a path: a script may have named its study as it liked."""
+        return self.name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name) else "runs"
 
-def gather(target: str | Path, roots: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Source:
+
+def gather(
+    target: str | Path, roots: Sequence[Path] = (), overrides: Sequence[str] = (), watch: Watch = iter
+) -> Source:
     """The runs of `target`: a study file, a folder of run folders, or the name of a study under the runs
     folders.
 
     `roots` are the runs folders (default `$HLB_RUNS`, else `runs`), `overrides` changes to the study file as
-    in `load_study`. Raises `RequestError` where there is no such thing.
+    in `load_study`; `watch` wraps the list of run folders while they are read, to show how far it is. Raises
+    `RequestError` where there is no such thing.
     """
     path = Path(target)
     if path.suffix in (".yaml", ".yml"):
-        return _from_study(path, roots or [runs_root()], overrides)
+        return _from_study(path, roots or [runs_root()], overrides, watch)
     if overrides:
         raise RequestError(f"--set changes a study file; {target} is none")
     if path.is_dir():
         if roots:
             raise RequestError(f"--runs goes with a study; {path} is a folder and read as it is")
-        return _from_folders(path.resolve().name, [path])
+        return _from_folders(path.resolve().name, [path], watch)
     folders = [root / path for root in roots or [runs_root()]]
     if path.name != str(target) or not any(folder.is_dir() for folder in folders):
         raise RequestError(
             f"{target} is neither a study file (.yaml), nor a folder, nor a study under "
             f"{', '.join(str(folder.parent) for folder in folders)}"
         )
-    return _from_folders(path.name, folders)
+    return _from_folders(path.name, folders, watch)
 
 
-def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str]) -> Source:
+def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str], watch: Watch) -> Source:
     from horovod_lb.study import expand, load_study
 
     study = load_study(path, overrides)
     specs = expand(study)
     folders = [root / study.name for root in roots]
-    found, notes = _read_all(folders)
+    found, notes = _read_all(folders, watch)
     records = [
         found.pop(spec.run_id) if spec.run_id in found else planned(spec.run_id, spec.spec) for spec in specs
     ]
@@ -80,8 +92,8 @@ def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str]) -> 
     )
 
 
-def _from_folders(name: str, folders: Sequence[Path]) -> Source:
-    found, notes = _read_all(folders)
+def _from_folders(name: str, folders: Sequence[Path], watch: Watch) -> Source:
+    found, notes = _read_all(folders, watch)
     if not found:
         inner = sorted({entry.name for folder in folders for entry in _subfolders(folder)})
         studies = [
@@ -97,18 +109,18 @@ def _from_folders(name: str, folders: Sequence[Path]) -> Source:
     )
 
 
-def _read_all(folders: Iterable[Path]) -> tuple[dict[str, Record], list[str]]:
+def _read_all(folders: Iterable[Path], watch: Watch) -> tuple[dict[str, Record], list[str]]:
     """The runs by id; where two folders hold the same run, the one that got further."""
     found: dict[str, Record] = {}
     doubles: list[str] = []
-    for folder in folders:
-        for directory in run_directories(folder):
-            record = read(directory)
-            if record.run_id in found:
-                doubles.append(record.run_id)
-                if _progress(record) <= _progress(found[record.run_id]):
-                    continue
-            found[record.run_id] = record
+    for record in map(read, watch([run for folder in folders for run in run_directories(folder)])):
+        # A study's ids tell what was run; a script's name folders as they like.
+        key = record.run_id if "job" in record.spec else record.run_id + cell(record.spec)
+        if key in found:
+            doubles.append(key)
+            if _progress(record) <= _progress(found[key]):
+                continue
+        found[key] = record
     notes = []
     if doubles:
         notes.append(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from horovod_lb.analysis import Results
+    from horovod_lb.analysis import Results, Table
+    from horovod_lb.runs import RunDirectory
+
+_MANY = 200
 
 Target = Annotated[
     str, typer.Argument(metavar="STUDY|FOLDER", help="Study file, folder of run folders, or study name.")
@@ -44,33 +49,45 @@ def write_tables(
     """Collects `target` and writes its tables; returns the results and their folder."""
     from horovod_lb.analysis import collect as gather_results
 
-    results = gather_results(target, runs or (), overrides=overrides or (), where=where)
-    folder = out or Path("results") / results.source.name
+    results = gather_results(target, runs or (), overrides=overrides or (), where=where, watch=_watch)
+    folder = out or Path("results") / results.source.file_name
     results.write(folder)
     return results, folder
 
 
 def show(results: Results) -> None:
-    """Prints the accuracy table: coloured on a terminal, plain columns otherwise; then what a reader must
-    know.
+    """Prints the accuracy table, coloured on a terminal, plain otherwise, and what a reader must know of
+    it.
     """
     from horovod_lb.analysis import present
     from horovod_lb.analysis.table import text
 
-    _, caption, table = present.accuracy(results.grid)
-    rows = [[text(row.get(name)) for name in table.columns] for row in table.rows]
-    if sys.stdout.isatty():
-        _show_rich(list(table.columns), rows)
+    terminal = sys.stdout.isatty()
+    shown = present.accuracy(results.grid)
+    lines = _lines(shown.table, text)
+    if terminal and sum(map(len, _aligned(lines)[0])) + 2 * len(lines[0]) > get_terminal_size().columns:
+        shown = present.accuracy_by_point(results.points, results.axes)
+        lines = _lines(shown.table, text)
+    if terminal:
+        _print_rich(lines)
     else:
-        widths = [max(map(len, column)) for column in zip(table.columns, *rows, strict=True)]
-        for line in (list(table.columns), *rows):
-            print("  ".join(value.rjust(width) for value, width in zip(line, widths, strict=True)))
-    print(caption)
+        for line in _aligned(lines):
+            print("  ".join(line))
+    print(shown.caption)
     for note in results.notes():
         print(note)
 
 
-def _show_rich(columns: list[str], rows: list[list[str]]) -> None:
+def _lines(table: Table, text: Callable[[Any], str]) -> list[list[str]]:
+    return [list(table.columns), *([text(row.get(name)) for name in table.columns] for row in table.rows)]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[list[str]]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [[value.rjust(width) for value, width in zip(line, widths, strict=True)] for line in lines]
+
+
+def _print_rich(lines: Sequence[Sequence[str]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
@@ -80,8 +97,18 @@ def _show_rich(columns: list[str], rows: list[list[str]]) -> None:
 
     styles = {"bad": "red", "none": "dim"}
     table = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
+    for name in lines[0]:
         table.add_column(Text(name), justify="right")
-    for row in rows:
-        table.add_row(*(Text(value, style=styles.get(mark(value), "")) for value in row))
+    for line in lines[1:]:
+        table.add_row(*(Text(value, style=styles.get(mark(value), "")) for value in line))
     Console().print(table)
+
+
+def _watch(runs: Sequence[RunDirectory]) -> Iterable[RunDirectory]:
+    """Shows a progress bar on a terminal where reading takes long enough to wonder."""
+    if len(runs) < _MANY or not sys.stderr.isatty():
+        return runs
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(runs, "Reading runs", console=Console(stderr=True), transient=True)

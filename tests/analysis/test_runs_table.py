@@ -148,6 +148,7 @@ def test_planned_lost_running_and_damaged(folder: Folder) -> None:
         "lost": "lost",
         "running": "running",
     }
+    assert found["lost"]["reason"] == "ended without an exit record"
     assert "run.json is missing or damaged" in found["damaged"]["reason"]
 
 
@@ -182,6 +183,23 @@ def test_a_half_written_last_line_is_left_out(folder: Folder) -> None:
     with (path / "metrics.csv").open("a") as file:
         file.write("3,30,0.1,0.4")
     assert [one["epoch"] for one in table(folder.path, "epochs")] == ["1", "2"]
+
+
+def test_text_in_a_column_of_numbers_is_left_out(folder: Folder) -> None:
+    rows = ["1,10,0.1,0.5,0.7,0.5,0.8,1000,2", "2,20,0.1,broken,0.7,0.5,n/a,fast,2", "note,,,,,,,,"]
+    folder.run("a", {}, 0, rows=rows)
+    found = row(folder.path)
+    assert (found["final_val_accuracy"], found["images_per_second"]) == ("0.8", "1000")
+    assert [one["train_loss"] for one in table(folder.path, "epochs")] == ["0.5", ""]
+
+
+@pytest.mark.parametrize("record", [{"life": 1}, {"life": 1, "state": "exploded"}])
+def test_a_damaged_exit_record_is_said(folder: Folder, record: dict[str, Any]) -> None:
+    path = folder.run("a", {}, 0, [0.5])
+    (path / "exit.json").write_text(json.dumps(record))
+    found = row(folder.path)
+    assert found["state"] == "unknown"
+    assert found["reason"].startswith("exit.json is damaged")
 
 
 def test_rows_are_ordered_by_point_with_numbers_by_size_then_seed(folder: Folder) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_runs import Folder
 
+from horovod_lb import RunLogger
 from horovod_lb.analysis import collect
 from horovod_lb.errors import RequestError, StudyError
 from horovod_lb.study import expand, load_study
@@ -108,6 +109,26 @@ def test_of_two_copies_the_one_that_got_further_counts(study: Path, tmp_path: Pa
         (record,) = [record for record in results.records if record.epochs]
         assert (record.state.value, record.last("val_accuracy")) == ("completed", 0.9)
         assert any("more than one place" in note for note in results.notes())
+
+
+def test_folders_of_scripts_that_share_a_name_are_different_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for root, accuracy in (("one", 0.8), ("two", 0.9)):
+        with RunLogger(tmp_path / root / "mine" / "run", batch_size=64, seed=int(accuracy * 10)) as logger:
+            logger.epoch(1, val_accuracy=accuracy)
+    monkeypatch.chdir(tmp_path)
+    results = collect("mine", [Path("one"), Path("two")])
+    assert [record.last("val_accuracy") for record in results.records] == [0.8, 0.9]
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "a/b", "..", "<b>"])
+def test_a_name_that_is_no_file_name_leads_nowhere_else(folder: Folder, tmp_path: Path, name: str) -> None:
+    folder.run("a", {}, 0, [0.5], study=name)
+    results = collect(folder.path)
+    assert (results.source.name, results.source.file_name) == (name, "runs")
+    results.write(tmp_path / "out")
+    assert "tab:runs-accuracy" in (tmp_path / "out" / "tables" / "accuracy.tex").read_text()
 
 
 def test_where_keeps_the_runs_for_which_it_holds(batch_by_warmup: Folder) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +71,52 @@ def test_report_collects_first_and_names_the_page(runs: Path) -> None:
     assert done.stdout.splitlines()[-1] == "Report: here/report.html"
     assert "<svg" in (runs.parent / "here" / "report.html").read_text()
     assert (runs.parent / "here" / "accuracy.csv").exists()
+
+
+def on_terminal(columns: int, cwd: Path) -> str:
+    """What `hlb collect made` writes to a pseudo-terminal of so many columns, without colours."""
+    leader, follower = pty.openpty()
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "horovod_lb.cli.main", "collect", "made"],
+        cwd=cwd,
+        env={name: value for name, value in environment.items() if name != "NO_COLOR"},
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        stderr=follower,
+    ) as process:
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of a pseudo-terminal
+            while part := os.read(leader, 4096):
+                shown += part
+    os.close(leader)
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_diverged_cells_are_red(runs: Path) -> None:
+    text = on_terminal(80, runs.parent)
+    assert "\x1b[31mdiverged (1)" in text
+    assert "\x1b[31m   87.50" not in text and "87.50 (1)" in text
+
+
+def test_a_table_too_wide_for_the_terminal_is_printed_a_row_a_point(runs: Path) -> None:
+    shutil.copytree(runs / "made" / "b64", runs / "made" / "again")
+    for folder, warmup in (("b64", 5), ("b128", 0), ("again", 0)):
+        file = runs / "made" / folder / "run.json"
+        spec = json.loads(file.read_text())
+        spec["run_id"] = folder
+        spec["point"]["recipe.warmup.epochs"] = warmup
+        file.write_text(json.dumps(spec))
+    colours = re.compile(r"\x1b\[[0-9;]*m")
+    wide, narrow = (
+        [line.split() for line in colours.sub("", on_terminal(columns, runs.parent)).splitlines()]
+        for columns in (80, 45)
+    )
+    assert ["64", "87.50", "(1)", "87.50", "(1)"] in wide and ["128", "diverged", "(1)"] in wide
+    assert ["64", "5", "87.50", "(1)"] in narrow and ["128", "0", "diverged", "(1)"] in narrow
 
 
 def test_wrong_requests_exit_with_two_and_one_line(runs: Path) -> None:
