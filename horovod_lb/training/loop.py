@@ -98,6 +98,7 @@ class Loop:
         )
         self._began, self._images, self._seconds = time.monotonic(), 0.0, 0.0
         self._accuracy: float | None = None
+        self._traced = False
         hooks.on_train_begin()
         for epoch, end in timeline.epoch_ends:
             if end <= position.step:
@@ -126,6 +127,8 @@ class Loop:
             hooks.on_train_batch_end(step, {"loss": float(totals[LOSS] / totals[COUNT])})
             done = step + 1
             self._check_weights(done)
+            if not self._traced:  # the first step makes the graph: no measure of the pace
+                self._traced, first, started = True, done, time.monotonic()
             decision = self.control.decide(done)
             if decision.due:
                 self._heartbeat(epoch, done, sums, done - first, time.monotonic() - started)
@@ -227,15 +230,15 @@ class Loop:
         if not self.writes:
             return
         timeline = self.run.resolved.timeline
-        pace = steps / max(seconds, 1e-9)
+        pace = steps / max(seconds, 1e-9) if steps else None
         self.run.life.heartbeat(
             epoch=epoch,
             epochs=timeline.epoch_ends[-1][0],
             step=done,
             steps=timeline.total_steps,
             accuracy=self._accuracy if self._accuracy is not None else means(sums)["accuracy"],
-            images_per_second=pace * self.run.resolved.batch.batch_size,
-            seconds_left=(timeline.total_steps - done) / pace,
+            images_per_second=pace and pace * self.run.resolved.batch.batch_size,
+            seconds_left=pace and (timeline.total_steps - done) / pace,
         )
 
     def _save(self, position: Position) -> None:
