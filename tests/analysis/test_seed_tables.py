@@ -114,12 +114,15 @@ def test_a_point_where_most_diverge_is_best_only_where_there_is_no_other(folder:
     runs("b", 64, 0.4, {0: 0.95, 1: 0.93, 2: None})
     runs("c", 64, 1.6, {0: 0.99, 1: None, 2: None})
     runs("d", 128, 1.6, {0: 0.97, 1: None, 2: None})
+    runs("e", 256, 0.8, {0: 0.90, 1: None})  # as many converged as diverged
+    runs("f", 256, 0.4, {0: 0.80, 1: 0.80})
     rows = collect(folder.path).tables["best"].rows
     assert [(row["recipe.batch_size"], row["recipe.reference.learning_rate"]) for row in rows] == [
         (64, 0.4),
         (128, 1.6),
+        (256, 0.8),
     ]
-    assert [(row["points"], row["n_diverged"]) for row in rows] == [(3, 1), (1, 2)]
+    assert [(row["points"], row["n_diverged"]) for row in rows] == [(3, 1), (1, 2), (2, 1)]
 
 
 def test_axes_outside_the_recipe_are_not_tuned(folder: Folder) -> None:
