@@ -170,16 +170,19 @@ class DistributedOptimizer(LossScaleOptimizer):
         config = dict(config)
         steps = config.pop("gradient_accumulation_steps", None)
         inner = keras.saving.deserialize_keras_object(config.pop("optimizer"), custom_objects=custom_objects)
-        _innermost(inner).gradient_accumulation_steps = steps
+        innermost(inner).gradient_accumulation_steps = steps
         return cls(inner, **config)
 
 
-def _innermost(optimizer: Optimizer) -> Optimizer:
-    return optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
+def innermost(optimizer: Optimizer) -> Optimizer:
+    """The optimizer inside all wrappers: ours, and the loss scale of half precision."""
+    while isinstance(optimizer, LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def _take_over_accumulation(optimizer: Optimizer) -> int:
-    base = _innermost(optimizer)
+    base = innermost(optimizer)
     steps = int(base.gradient_accumulation_steps or 1)
     base.gradient_accumulation_steps = None
     return steps

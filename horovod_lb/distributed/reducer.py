@@ -24,7 +24,8 @@ class GradientReducer:
         bucket_bytes: size of a bucket, in bytes of the gradients' own dtype.
         compression: `none`, or `fp16`: gradients travel as float16 and come back in their own dtype.
         sparse_as_dense: reduce `tf.IndexedSlices` (embeddings) as dense tensors. By default the slices of
-            all ranks are gathered and slices of one row are added, as a single process would.
+            all ranks are gathered. Slices of one row are added, on a single rank too: Keras' adaptive
+            optimizers would square them one by one.
 
     Reducers must be made in the same order on every rank: the names of their operations are numbered.
     """
@@ -51,7 +52,7 @@ class GradientReducer:
         Default: 1 / size, equal parts.
         """
         if hvd.size() == 1:
-            return list(gradients)
+            return [self._local(gradient) for gradient in gradients]
         _refuse_xla()
         result = list(gradients)
         dense: list[int] = []
@@ -93,9 +94,18 @@ class GradientReducer:
         values = slices.values * tf.cast(share, slices.values.dtype)
         values = hvd.allgather(values, name=f"{self._name}.values{index}")
         indices = hvd.allgather(slices.indices, name=f"{self._name}.indices{index}")
-        rows, position = tf.unique(indices)
-        summed = tf.math.unsorted_segment_sum(values, position, tf.size(rows))
-        return tf.IndexedSlices(summed, rows, dense_shape=slices.dense_shape)
+        return _add_rows(tf.IndexedSlices(values, indices, dense_shape=slices.dense_shape))
+
+    def _local(self, gradient: Any) -> Any:
+        if not isinstance(gradient, tf.IndexedSlices):
+            return gradient
+        return tf.convert_to_tensor(gradient) if self.sparse_as_dense else _add_rows(gradient)
+
+
+def _add_rows(slices: tf.IndexedSlices) -> tf.IndexedSlices:
+    rows, position = tf.unique(slices.indices)
+    summed = tf.math.unsorted_segment_sum(slices.values, position, tf.size(rows))
+    return tf.IndexedSlices(summed, rows, dense_shape=slices.dense_shape)
 
 
 def _refuse_xla() -> None:

@@ -57,7 +57,7 @@ class Synchronize(keras.callbacks.Callback):
                 "the model computes in float16 but its optimizer has no loss scale: use "
                 "hlb.DistributedOptimizer(keras.optimizers.LossScaleOptimizer(optimizer))"
             )
-        self._same_on_all_ranks("steps an epoch", int(self.params.get("steps") or -1))
+        self._check_steps(int(self.params.get("steps") or 0))
         broadcast_state(self.model)
         self._step = 0
         self._fitting = True
@@ -105,9 +105,15 @@ class Synchronize(keras.callbacks.Callback):
             )
         self._reduced.update(reduce_metrics(self.model))
 
-    def _same_on_all_ranks(self, what: str, value: int) -> None:
-        values = hvd.allgather(np.array([value], np.int64), name="hlb.same").numpy().tolist()
+    def _check_steps(self, steps: int) -> None:
+        """Ranks that do unequal numbers of steps wait for each other for ever; 0: not known."""
+        values = hvd.allgather(np.array([steps], np.int64), name="hlb.steps").numpy().tolist()
         if len(set(values)) > 1:
             raise DistributedError(
-                f"the ranks would do different numbers of {what} ({values} by rank) and hang"
+                f"the ranks would do different numbers of steps an epoch ({values} by rank) and hang"
+            )
+        if hvd.size() > 1 and not steps:
+            raise DistributedError(
+                "how many steps the data make is not known, and ranks that do unequal numbers hang: give "
+                "steps_per_epoch to model.fit, the same on every rank, and data that do not end before"
             )

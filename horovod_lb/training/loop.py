@@ -22,6 +22,7 @@ from horovod_lb.data.order import Order
 from horovod_lb.data.partition import group_bounds, worker_groups
 from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
+from horovod_lb.distributed.optimizer import innermost
 from horovod_lb.training import build, checkpoint
 from horovod_lb.training.checkpoint import Position
 from horovod_lb.training.control import Control
@@ -66,7 +67,7 @@ class Loop:
         decayed = build.decayed_variables(model, list(decay["exclude"]))
         if decay["value"] and decay["kind"] == "decoupled":
             kept = {id(variable) for variable in decayed}
-            optimizer.inner_optimizer.exclude_from_weight_decay(
+            innermost(optimizer).exclude_from_weight_decay(
                 [v for v in model.trainable_variables if id(v) not in kept]
             )
         self.step = TrainingStep(

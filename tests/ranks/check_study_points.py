@@ -1,4 +1,4 @@
-"""The same study point on any number of ranks: every number of ranks leaves its final weights for comparison."""
+"""The same study point on any number of ranks; each leaves its final weights for comparison."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Session:
         if missing:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
             problems.append(
-                f"ranks {missing} never finished it: the session ended with status {self.status} before.\n{tail}"
+                f"ranks {missing} never finished it; the session ended with status {self.status}\n{tail}"
             )
         return "\n".join(problems)
 

@@ -80,7 +80,7 @@ def train(
     folder: str = "",
     before: Callable[[Any], None] | None = None,
 ) -> tuple[str, RunDirectory, list[np.ndarray]]:
-    """Train a run on all ranks, as a session does; state, folder, and the final values of the float variables.
+    """Train a run on all ranks, as a session does: state, folder, final values of the float variables.
 
     Left out: the states of random generators, which are set anew for every group.
     """

@@ -1,7 +1,7 @@
 """Checks that need real ranks: `@ranks(2, 3)` functions `check_*(here)` in the files `check_*.py`.
 
-Importing TensorFlow costs seconds a rank, so one `mpirun` for each number of ranks works through all checks of
-that number (`program.py`); pytest finds them here from the source text, without importing anything.
+Importing TensorFlow costs seconds a rank, so one `mpirun` for each number of ranks works through all checks
+of that number (`program.py`); pytest finds them here from the source text, without importing anything.
 """
 
 from __future__ import annotations
