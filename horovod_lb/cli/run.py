@@ -38,6 +38,7 @@ def run(
     max_failures: MaxFailures = None,
 ) -> None:
     """Train the runs of a study on this machine; started again, it goes on where it stopped."""
+    from horovod_lb.data import require
     from horovod_lb.errors import RequestError
     from horovod_lb.runs import runs_root
     from horovod_lb.study import expand, load_study, select
@@ -47,6 +48,8 @@ def run(
     chosen = select(expand(loaded), where)
     if not chosen:
         raise RequestError(f"--where {where}: no run of {study} is chosen; `hlb plan` shows them all")
+    for data in {str(spec.spec["data"]): spec.spec["data"] for spec in chosen}.values():
+        require(data)
     code = run_sweep(
         loaded.name,
         [spec.spec for spec in chosen],

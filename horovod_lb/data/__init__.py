@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from horovod_lb.data.catalog import describe, load
+from horovod_lb.data.catalog import describe, load, require
 from horovod_lb.data.dataset import Arrays, DataInfo, DataSet
 
-__all__ = ["Arrays", "DataInfo", "DataSet", "describe", "load"]
+__all__ = ["Arrays", "DataInfo", "DataSet", "describe", "load", "require"]

@@ -52,17 +52,22 @@ FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
 
 def read(root: str | None) -> tuple[Arrays, Arrays]:
     """The published training and test sets; `root` as in `folder`. DataError as in `idx.read`."""
+    parts = {file: idx.read(path, file, SOURCE) for file, path in locate(root).items()}
+    return (
+        _arrays(parts[TRAIN_IMAGES], parts[TRAIN_LABELS]),
+        _arrays(parts[TEST_IMAGES], parts[TEST_LABELS]),
+    )
+
+
+def locate(root: str | None) -> dict[IdxFile, Path]:
+    """Where the four files are; `root` as in `folder`. DataError where one is missing."""
     where = folder(root)
     paths = {file: idx.find(where, file) for file in FILES}
     missing = [file for file, path in paths.items() if path is None]
     if missing:
         names = ", ".join(f"{file.name}.gz (md5 {file.gzip_md5})" for file in missing)
         raise DataError(f"{where}: missing, plain or as .gz: {names}. {SOURCE}.")
-    parts = {file: idx.read(path, file, SOURCE) for file, path in paths.items() if path is not None}
-    return (
-        _arrays(parts[TRAIN_IMAGES], parts[TRAIN_LABELS]),
-        _arrays(parts[TEST_IMAGES], parts[TEST_LABELS]),
-    )
+    return {file: path for file, path in paths.items() if path is not None}
 
 
 def folder(root: str | None) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from horovod_lb.data import idx, load, mnist
+from horovod_lb.data import idx, load, mnist, require
 from horovod_lb.errors import DataError
 
 # Published label counts, digits 0 to 9.
@@ -138,3 +138,14 @@ def test_no_folder_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HLB_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match=r"nowhere: there is no such folder \(HLB_DATA names it\)"):
         mnist.read(None)
+
+
+def test_a_missing_file_is_told_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HLB_DATA", raising=False)
+    require({"name": "digits"})
+    with pytest.raises(DataError, match="no folder is named"):
+        require({"name": "mnist"})
+    with pytest.raises(DataError, match="missing, plain or as .gz: train-images"):
+        require({"name": "mnist", "root": str(tmp_path)})
