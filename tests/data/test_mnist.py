@@ -147,5 +147,5 @@ def test_a_missing_file_is_told_before_anything_starts(
     require({"name": "digits"})
     with pytest.raises(DataError, match="no folder is named"):
         require({"name": "mnist"})
-    with pytest.raises(DataError, match="missing, plain or as .gz: train-images"):
+    with pytest.raises(DataError, match=r"missing, plain or as \.gz: train-images"):
         require({"name": "mnist", "root": str(tmp_path)})
