@@ -17,9 +17,9 @@ from pathlib import Path
 from horovod_lb.errors import BuildError
 from horovod_lb.wheel import progress, source
 from horovod_lb.wheel.cache import WheelCache, default_root
+from horovod_lb.wheel.gpu import Nccl
 from horovod_lb.wheel.plan import Plan, make_plan
 from horovod_lb.wheel.selftest import self_test
-from horovod_lb.wheel.settings import Nccl
 from horovod_lb.wheel.toolchain import first_error
 
 _MEMORY_PER_COMPILER = 2 << 30
@@ -30,6 +30,10 @@ _REMEDIES = (
         r"Could NOT find NCCL",
         "NCCL was not found: install the nvidia-nccl-cu12 package or set HOROVOD_NCCL_HOME to the folder "
         "that holds include/nccl.h and lib/libnccl.so.",
+    ),
+    (
+        r"Could NOT find CUDAToolkit",
+        "CMake could not use this CUDA toolkit: name a complete one with HOROVOD_CUDA_HOME=/path/to/cuda.",
     ),
     (r"Could NOT find MPI", "CMake could not use this MPI: name another with HLB_MPICC=/path/to/mpicc."),
     (

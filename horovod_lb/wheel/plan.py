@@ -16,8 +16,9 @@ from pathlib import Path
 
 from horovod_lb.errors import BuildError
 from horovod_lb.wheel import source
+from horovod_lb.wheel.gpu import Cuda, Nccl, find_cuda, find_nccl
 from horovod_lb.wheel.mpi import Mpi, compiler_variables, find_mpi
-from horovod_lb.wheel.settings import Nccl, Settings, find_nccl, find_nvcc, resolve_settings
+from horovod_lb.wheel.settings import Settings, resolve_settings
 from horovod_lb.wheel.toolchain import CMake, Compiler, cpu_flags, find_cmake, find_compiler, find_make
 
 
@@ -40,6 +41,7 @@ class Plan:
     cmake: CMake
     mpi: Mpi
     tensorflow: TensorFlow
+    cuda: Cuda | None
     nccl: Nccl | None
     rpath: str
     arch_flags: str | None
@@ -54,9 +56,10 @@ class Plan:
     def build_environment(self, env: Mapping[str, str], cores: int) -> dict[str, str]:
         """The compilation's environment: `env`, cleared of what would disturb, with the plan's choices."""
         kept = {k: v for k, v in env.items() if not k.startswith(("HOROVOD_WITH", "MAKE", "MFLAGS"))}
-        path = os.pathsep.join(
-            [str(self.mpi.mpicxx.parent), str(self.cmake.path.parent), env.get("PATH", "")]
-        )
+        folders = [self.mpi.mpicxx.parent, self.cmake.path.parent]
+        if self.cuda:
+            folders.insert(0, self.cuda.home / "bin")
+        path = os.pathsep.join([*map(str, folders), env.get("PATH", "")])
         chosen = {
             **self.settings.variables,
             **compiler_variables(self.compiler),
@@ -68,6 +71,8 @@ class Plan:
             # Set-up runs under make, whose own flags would make Horovod's build a serial one.
             "MAKEFLAGS": f"-j{cores}",
         }
+        if self.cuda:
+            chosen |= {"HOROVOD_CUDA_HOME": str(self.cuda.home), "CUDAToolkit_ROOT": str(self.cuda.home)}
         if self.arch_flags:
             chosen["HOROVOD_BUILD_ARCH_FLAGS"] = self.arch_flags
         return {**kept, **chosen}
@@ -81,6 +86,8 @@ def make_plan(env: Mapping[str, str]) -> Plan:
     cmake = find_cmake(env)
     mpi = find_mpi(env, compiler)
     tensorflow = find_tensorflow()
+    needs_cuda = settings.gpu and settings.variables.get("HOROVOD_GPU", "CUDA") == "CUDA"
+    cuda = find_cuda(settings, env) if needs_cuda else None
     nccl = find_nccl(settings) if settings.nccl else None
     arch_flags = cpu_flags(env)
     rpath = _search_path(mpi, nccl)
@@ -95,17 +102,17 @@ def make_plan(env: Mapping[str, str]) -> Plan:
         "cpu": arch_flags or platform.machine(),
         **settings.variables,
     }
-    if settings.gpu:
-        facts["nvcc"] = find_nvcc(settings, env)
-        if tensorflow.package == "tensorflow-cpu":
-            raise BuildError(
-                "GPU operations are asked for (HOROVOD_GPU_OPERATIONS), but this environment has "
-                "tensorflow-cpu. Make the environment anew with the variable set (`make distclean setup`), "
-                "or install tensorflow."
-            )
+    if settings.gpu and tensorflow.package == "tensorflow-cpu":
+        raise BuildError(
+            "GPU operations are asked for (HOROVOD_GPU_OPERATIONS), but this environment has "
+            "tensorflow-cpu. Make the environment anew with the variable set (`make distclean setup`), "
+            "or install tensorflow."
+        )
+    if cuda:
+        facts["cuda"] = cuda.version
     if nccl:
         facts["nccl"] = nccl.version
-    return Plan(settings, compiler, cmake, mpi, tensorflow, nccl, rpath, arch_flags, facts)
+    return Plan(settings, compiler, cmake, mpi, tensorflow, cuda, nccl, rpath, arch_flags, facts)
 
 
 def find_tensorflow() -> TensorFlow:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from horovod_lb.errors import BuildError
-from horovod_lb.wheel.toolchain import output_of, which
 
 #: Everything in the environment that Horovod's build files or the compiler read and that changes the result.
 BUILD_VARIABLES = (
@@ -66,15 +63,6 @@ class Settings:
     gloo: bool
     gpu: bool
     nccl: bool
-
-
-@dataclass(frozen=True)
-class Nccl:
-    """An NCCL found in a folder: its header's folder, its library, and its version code (such as 23203)."""
-
-    include: Path
-    library: Path
-    version: str
 
 
 def build_variables(env: Mapping[str, str]) -> dict[str, str]:
@@ -139,55 +127,3 @@ def resolve_settings(env: Mapping[str, str]) -> Settings:
         gpu=gpu,
         nccl=any(chosen.get(name) == "NCCL" for name in _GPU_OPERATIONS),
     )
-
-
-def find_nvcc(settings: Settings, env: Mapping[str, str]) -> str:
-    """The release of the CUDA compiler that a GPU build will use. Raises BuildError."""
-    home = settings.variables.get("HOROVOD_CUDA_HOME")
-    names = [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]
-    path = next((found for name in names if (found := which(name, env))), None)
-    if path is None:
-        place = f"in HOROVOD_CUDA_HOME={home}" if home else "on PATH or in /usr/local/cuda"
-        raise BuildError(
-            f"GPU operations need the CUDA compiler nvcc, and there is none {place}. `module load cuda`, set "
-            "HOROVOD_CUDA_HOME=/path/to/cuda, or unset the HOROVOD_GPU_* variables."
-        )
-    _, output = output_of([path, "--version"], env)
-    match = re.search(r"release [\d.]+, V([\d.]+)", output)
-    return match[1] if match else output.strip().splitlines()[-1] if output.strip() else "unknown"
-
-
-def find_nccl(settings: Settings) -> Nccl | None:
-    """NCCL where the HOROVOD_NCCL_* variables say, else from the `nvidia-nccl` package of this environment.
-
-    None where neither is the case: Horovod's build then looks in the CUDA toolkit and the system's folders.
-    Raises BuildError where the variables name a folder without NCCL.
-    """
-    variables = settings.variables
-    home = variables.get("HOROVOD_NCCL_HOME")
-    include = variables.get("HOROVOD_NCCL_INCLUDE") or (f"{home}/include" if home else "")
-    library = variables.get("HOROVOD_NCCL_LIB") or (f"{home}/lib" if home else "")
-    if include or library:
-        header, folder = Path(include or "/usr/include"), Path(library or "/usr/lib")
-        found = _nccl_in(header, [folder, folder.with_name("lib64")])
-        if found is None and include and library:
-            raise BuildError(
-                f"HOROVOD_NCCL_*: no nccl.h in {header} or no libnccl in {folder}. Name the folder that "
-                "holds include/nccl.h and lib/libnccl.so with HOROVOD_NCCL_HOME, or unset these variables to "
-                "use the nvidia-nccl package."
-            )
-        return found
-    packaged = Path(sysconfig.get_path("platlib")) / "nvidia" / "nccl"
-    return _nccl_in(packaged / "include", [packaged / "lib"])
-
-
-def _nccl_in(include: Path, folders: list[Path]) -> Nccl | None:
-    header = include / "nccl.h"
-    libraries = [path for folder in folders for path in sorted(folder.glob("libnccl*.so*"))]
-    libraries += [path for folder in folders for path in folder.glob("libnccl_static.a")]
-    if not header.exists() or not libraries:
-        return None
-    text = header.read_text(encoding="utf-8", errors="replace")
-    parts = [re.search(rf"#define\s+NCCL_{name}\s+(\d+)", text) for name in ("MAJOR", "MINOR", "PATCH")]
-    version = ".".join(part[1] for part in parts if part)
-    return Nccl(include, libraries[0], version)

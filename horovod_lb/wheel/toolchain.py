@@ -75,7 +75,12 @@ def output_of(
 def first_error(output: str) -> str:
     """The line of a tool's output that names the cause, or the last line; CMake tells it on the next line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    for pattern in (r"(^|[:\s])(fatal )?error: ", r"^CMake Error", r"(^|[:\s])(ERROR|Error): ", r"\berror\b"):
+    for pattern in (
+        r":\s*(fatal )?error: ",
+        r"^CMake Error",
+        r"^(error|ERROR|\w*Error): (?!subprocess-)",
+        r"\berror\b",
+    ):
         for number, line in enumerate(lines):
             if re.search(pattern, line):
                 return " ".join(lines[number : number + 2]) if line.startswith("CMake Error") else line

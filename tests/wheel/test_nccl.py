@@ -25,7 +25,7 @@ def here() -> plan.Plan:
 def test_the_installed_wheel_is_the_nccl_one(here: plan.Plan) -> None:
     assert here.settings.nccl
     assert here.nccl is not None
-    assert "nvcc" in here.facts
+    assert "cuda" in here.facts
     assert build.installed_key() == here.key
 
 

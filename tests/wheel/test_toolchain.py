@@ -96,6 +96,8 @@ def test_first_error_names_the_cause() -> None:
     assert toolchain.first_error(gcc) == "x/error.cc:3:1: error: expected ';'"
     cmake = "-- Found x\nCMake Error at CMakeLists.txt:3 (message):\n  Could NOT find MPI\n"
     assert toolchain.first_error(cmake) == "CMake Error at CMakeLists.txt:3 (message): Could NOT find MPI"
+    pip = "error: subprocess-exited-with-error\n" + cmake + "error: subprocess-exited-with-error\n"
+    assert toolchain.first_error(pip).startswith("CMake Error at CMakeLists.txt:3")
     assert toolchain.first_error("one\ntwo\n") == "two"
     assert toolchain.first_error("") == "no output"
 
