@@ -68,7 +68,7 @@ def load(folder: Path, variables: Sequence[Any]) -> Position | None:
             with np.load(path, allow_pickle=False) as file:
                 meta = json.loads(bytes(file[_META]).decode())
                 values = [file[f"v{index:05d}"] for index in range(len(meta["paths"]))]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, NotImplementedError, zipfile.BadZipFile):
             continue
         _fill(path, variables, meta["paths"], values)
         return Position(meta["step"], meta["epoch"], tuple(meta["epoch_sums"]), meta["epoch_seconds"])

@@ -100,6 +100,7 @@ class Loop:
         self._began, self._images, self._seconds = time.monotonic(), 0.0, 0.0
         self._accuracy: float | None = None
         self._traced = False
+        self.model.stop_training = False
         hooks.on_train_begin()
         for epoch, end in timeline.epoch_ends:
             if end <= position.step:
@@ -108,6 +109,8 @@ class Loop:
             if ending is not None:
                 hooks.on_train_end()
                 return ending
+            if self.model.stop_training:
+                break
         check_identical(self.model.trainable_variables, "at the end of training")
         hooks.on_train_end()
         return Result("completed", "ok", None, {**self._speed(), **self._test()})
@@ -131,6 +134,8 @@ class Loop:
             if not self._traced:  # the first step makes the graph: no measure of the pace
                 self._traced, first, started = True, done, time.monotonic()
             decision = self.control.decide(done)
+            if decision.due and not self._finite_weights():
+                return position, self._diverged(step, "a weight")
             if decision.due:
                 self._heartbeat(epoch, done, sums, done - first, time.monotonic() - started)
             if (decision.stop or decision.save) and done < end:
@@ -142,9 +147,12 @@ class Loop:
         self._images, self._seconds = self._images + float(sums[COUNT]), self._seconds + seconds
         position = Position(end, epoch)
         row = self._end_epoch(epoch, end, sums, seconds)
+        if not self._finite_weights():
+            return position, self._diverged(end - 1, "a weight")
         hooks.on_epoch_end(epoch - 1, {key: value for key, value in row.items() if value is not None})
-        last = end == self.run.resolved.timeline.total_steps
-        stop = self._stop_now() and not last
+        stop, enough = self._stop_now()
+        last = enough or end == self.run.resolved.timeline.total_steps
+        stop = stop and not last
         every = int(self.run.spec["checkpoint"].get("every_epochs") or 1)
         if last or stop or epoch % every == 0:
             self._save(position)
@@ -199,8 +207,12 @@ class Loop:
     def _stopped(self, where: str) -> Result:
         return Result("stopped", reason=f"asked to stop, after {where}", fields=self._speed())
 
-    def _diverged(self, step: int) -> Result:
-        reason = f"the loss is not finite at step {step}"
+    def _finite_weights(self) -> bool:
+        """oneDNN's fused ReLU makes 0 of NaN, so the loss of a broken network may well be finite."""
+        return all(np.isfinite(variable.numpy()).all() for variable in self.model.trainable_variables)
+
+    def _diverged(self, step: int, what: str = "the loss") -> Result:
+        reason = f"{what} is not finite at step {step}"
         if self.writes:
             self.run.life.event("diverged", step=step)
             print(reason, flush=True)
@@ -220,12 +232,13 @@ class Loop:
         if done <= 2 or done % CHECK_EVERY == 0:
             check_identical(self.model.trainable_variables, f"after step {done}")
 
-    def _stop_now(self) -> bool:
-        """Whether to stop at this epoch's end; collective."""
-        asked = np.array([self.writes and self.run.directory.stop_requested()], np.int64)
+    def _stop_now(self) -> tuple[bool, bool]:
+        """At an epoch's end: was the run asked to stop, does a callback end it? Rank 0 says; collective."""
+        said = np.array([self.run.directory.stop_requested(), self.model.stop_training], np.int64)
         if hvd.size() > 1:
-            asked = hvd.broadcast(asked, root_rank=0, name="hlb.stop").numpy()
-        return bool(asked[0])
+            said = hvd.broadcast(said, root_rank=0, name="hlb.stop").numpy()
+        self.model.stop_training = bool(said[1])
+        return bool(said[0]), bool(said[1])
 
     def _heartbeat(self, epoch: int, done: int, sums: np.ndarray, steps: int, seconds: float) -> None:
         if not self.writes:
