@@ -28,6 +28,7 @@ from horovod_lb.training.checkpoint import Position
 from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS
+from horovod_lb.training.pace import Pace
 from horovod_lb.training.step import Group, TrainingStep
 
 if TYPE_CHECKING:
@@ -97,9 +98,8 @@ class Loop:
         self.control = Control(
             self.run.directory, position.step, self.run.spec["checkpoint"].get("every_minutes")
         )
-        self._began, self._images, self._seconds = time.monotonic(), 0.0, 0.0
+        self._began, self._pace = time.monotonic(), Pace()
         self._accuracy: float | None = None
-        self._traced = False
         self.model.stop_training = False
         hooks.on_train_begin()
         for epoch, end in timeline.epoch_ends:
@@ -120,31 +120,29 @@ class Loop:
     ) -> tuple[Position, Result | None]:
         """The steps up to `end`, which ends epoch `epoch`, then its evaluation, row and checkpoint."""
         sums, began = np.array(position.epoch_sums), time.monotonic() - position.epoch_seconds
-        first, started = position.step, time.monotonic()
         hooks.on_epoch_begin(epoch - 1)
+        self._pace.begin_epoch()
         for step in range(position.step, end):
             hooks.on_train_batch_begin(step)
             totals = self._train_step(step)
             if not np.isfinite(totals[LOSS]):
                 return position, self._diverged(step)
             sums += totals
+            self._pace.step(float(totals[COUNT]))
             hooks.on_train_batch_end(step, {"loss": float(totals[LOSS] / totals[COUNT])})
             done = step + 1
             self._check_weights(done)
-            if not self._traced:  # the first step makes the graph: no measure of the pace
-                self._traced, first, started = True, done, time.monotonic()
             decision = self.control.decide(done)
             if decision.due and not self._finite_weights():
                 return position, self._diverged(step, "a weight")
             if decision.due:
-                self._heartbeat(epoch, done, sums, done - first, time.monotonic() - started)
+                self._heartbeat(epoch, done, sums)
             if (decision.stop or decision.save) and done < end:
                 position = Position(done, epoch - 1, tuple(sums.tolist()), time.monotonic() - began)
                 self._save(position)
                 if decision.stop:
                     return position, self._stopped(f"step {done}")
         seconds = time.monotonic() - began
-        self._images, self._seconds = self._images + float(sums[COUNT]), self._seconds + seconds
         position = Position(end, epoch)
         row = self._end_epoch(epoch, end, sums, seconds)
         if not self._finite_weights():
@@ -186,7 +184,7 @@ class Loop:
             "train_accuracy": train["accuracy"],
             "val_loss": val["loss"],
             "val_accuracy": val["accuracy"],
-            "images_per_second": float(sums[COUNT]) / seconds,
+            "images_per_second": self._pace.epoch,
             "seconds": seconds + time.monotonic() - started,
         }
         if self.run.info.classes > 10:
@@ -195,7 +193,7 @@ class Loop:
             self.run.life.append_metrics(row)
             print(
                 f"epoch {epoch}: train loss {train['loss']:.4f}, validation accuracy {val['accuracy']:.4f}, "
-                f"{row['images_per_second']:.0f} images/s",
+                f"{self._pace.epoch or 0:.0f} images/s",
                 flush=True,
             )
         return row
@@ -225,8 +223,7 @@ class Loop:
         return {"test_loss": test["loss"], "test_accuracy": test["accuracy"]}
 
     def _speed(self) -> dict[str, Any]:
-        wall = {"wall_seconds": time.monotonic() - self._began}
-        return {**wall, "images_per_second": self._images / self._seconds} if self._seconds else wall
+        return {"wall_seconds": time.monotonic() - self._began, "images_per_second": self._pace.life}
 
     def _check_weights(self, done: int) -> None:
         if done <= 2 or done % CHECK_EVERY == 0:
@@ -240,19 +237,19 @@ class Loop:
         self.model.stop_training = bool(said[1])
         return bool(said[0]), bool(said[1])
 
-    def _heartbeat(self, epoch: int, done: int, sums: np.ndarray, steps: int, seconds: float) -> None:
+    def _heartbeat(self, epoch: int, done: int, sums: np.ndarray) -> None:
         if not self.writes:
             return
         timeline = self.run.resolved.timeline
-        pace = steps / max(seconds, 1e-9) if steps else None
+        rate = self._pace.epoch
         self.run.life.heartbeat(
             epoch=epoch,
             epochs=timeline.epoch_ends[-1][0],
             step=done,
             steps=timeline.total_steps,
             accuracy=self._accuracy if self._accuracy is not None else means(sums)["accuracy"],
-            images_per_second=pace and pace * self.run.resolved.batch.batch_size,
-            seconds_left=pace and (timeline.total_steps - done) / pace,
+            images_per_second=rate,
+            seconds_left=rate and (timeline.total_steps - done) * timeline.batch_size / rate,
         )
 
     def _save(self, position: Position) -> None:
