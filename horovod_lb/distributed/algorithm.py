@@ -8,6 +8,9 @@ _MPI_THREAD_SINGLE = 0
 # Values of Open MPI's variable coll_tuned_allreduce_algorithm.
 _TUNED = {0: "mpi_default", 3: "recursive_doubling", 4: "ring", 5: "segmented_ring", 6: "rabenseifner"}
 
+# Open MPI's own priority of its component `han` is 35; `recipe.communication` raises it to this.
+_HAN_RAISED = 100
+
 
 def algorithm_in_force() -> str | None:
     """Name of the algorithm that Open MPI's tuned component holds; None where the library does not tell.
@@ -21,11 +24,14 @@ def algorithm_in_force() -> str | None:
         library = ctypes.CDLL(MPI.__file__)
         value = _read_int(library, b"coll_tuned_allreduce_algorithm")
         dynamic = _read_int(library, b"coll_tuned_use_dynamic_rules")
+        han = _read_int(library, b"coll_han_priority")
     except (ImportError, OSError, AttributeError):
         return None
     if value is None or dynamic is None:
         return None
-    return _TUNED.get(value, f"tuned algorithm {value}") if dynamic else "mpi_default"
+    if dynamic:
+        return _TUNED.get(value, f"tuned algorithm {value}")
+    return "hierarchical" if han is not None and han >= _HAN_RAISED else "mpi_default"
 
 
 def _read_int(library: ctypes.CDLL, name: bytes) -> int | None:

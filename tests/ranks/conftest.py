@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +11,8 @@ from typing import Any
 
 import pytest
 from rank_checks import HERE, Check, collect
+from rank_launch import environment, launch
 
-from horovod_lb.schedulers.launchers import Launch, find_mpirun, mpirun
-
-CORES = len(os.sched_getaffinity(0))
 LIMIT_SECONDS = 600
 
 
@@ -24,25 +20,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "uses(check, *ranks): reads what a check left, on each number of ranks"
     )
-
-
-def launch(ranks: int, command: Sequence[str], **options: Any) -> Launch:
-    """mpirun of this environment, with this machine's cores shared by the ranks."""
-    return mpirun(
-        ranks,
-        [sys.executable, *command],
-        threads=max(1, CORES // ranks),
-        program=find_mpirun(),
-        as_root=os.geteuid() == 0,
-        **options,
-    )
-
-
-def environment(launch: Launch) -> dict[str, str]:
-    root = str(HERE.parents[1])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-    return {**os.environ, **quiet, **launch.environment}
 
 
 class Session:
