@@ -24,14 +24,14 @@ def rate_callbacks(run):
             reference_batch_size=recipe["reference"]["batch_size"],
             reference_rate=recipe["reference"]["learning_rate"],
             examples=run.info.train_examples,
+            remainder=recipe["remainder"],
         )
     ]
-    if warmup["kind"] == "gradual":
-        callbacks.append(hlb.GradualWarmup(warmup["epochs"], start=warmup["start"]))
-    elif warmup["kind"] == "constant":
-        callbacks.append(hlb.ConstantWarmup(warmup["epochs"], start=warmup["start"]))
+    if warmup["kind"] != "none":
+        kind = hlb.GradualWarmup if warmup["kind"] == "gradual" else hlb.ConstantWarmup
+        callbacks.append(kind(warmup["epochs"], start=warmup["start"], steps=warmup["steps"]))
     if schedule["kind"] == "step":
-        callbacks.append(hlb.StepDecay(schedule["epochs"], schedule["factor"]))
+        callbacks.append(hlb.StepDecay(schedule["epochs"], schedule["factor"], schedule["anchor"] or "zero"))
     return callbacks
 
 

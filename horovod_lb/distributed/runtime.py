@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 
 import horovod.tensorflow as hvd
@@ -49,7 +50,7 @@ def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None
             what the launcher set in `$HLB_ALLREDUCE`, else `ring`.
 
     Raises:
-        DistributedError: unknown policy, or more ranks on this host than GPUs.
+        DistributedError: unknown policy, more ranks on this host than GPUs, or too late to choose a GPU.
     """
     global _world
     if _world is not None:
@@ -67,12 +68,24 @@ def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None
     hvd.init()
     local_rank, local_size = hvd.local_rank(), hvd.local_size()
     gpu = _take_gpu(gpus, local_rank, local_size)
-    threads = threads or threads_per_rank(local_size)
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(max(1, min(2, threads)))
+    threads = _take_threads(threads or threads_per_rank(local_size))
     in_force = algorithm_in_force() if hvd.mpi_built() and hvd.mpi_enabled() else None
     _world = World(hvd.rank(), hvd.size(), local_rank, local_size, threads, gpu, name, in_force)
     return _world
+
+
+def _take_threads(threads: int) -> int:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(max(1, min(2, threads)))
+    except RuntimeError:
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        warnings.warn(
+            "TensorFlow was at work before hlb.init(), so this rank keeps the threads it has "
+            f"({threads or 'one for every core'}): call hlb.init() first",
+            stacklevel=3,
+        )
+    return threads
 
 
 def threads_per_rank(local_size: int) -> int:
@@ -101,8 +114,14 @@ def _take_gpu(policy: str, local_rank: int, local_size: int) -> int | None:
     devices = tf.config.list_physical_devices("GPU")
     index = gpu_index(policy, local_rank, local_size, len(devices))
     if index is not None:
-        tf.config.set_visible_devices(devices[index], "GPU")
-        tf.config.experimental.set_memory_growth(devices[index], True)
+        try:
+            tf.config.set_visible_devices(devices[index], "GPU")
+            tf.config.experimental.set_memory_growth(devices[index], True)
+        except RuntimeError as error:
+            raise DistributedError(
+                "TensorFlow was at work before hlb.init(), so this rank's GPU can no longer be chosen: call "
+                "hlb.init() first"
+            ) from error
     return index
 
 

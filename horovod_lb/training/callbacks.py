@@ -15,8 +15,14 @@ import keras
 from horovod_lb.errors import RecipeError
 from horovod_lb.recipe import Resolved, resolve
 
-_NO_SCALING = {"kind": "none", "batch_size": 1, "reference": None, "examples": None}
-_NO_WARMUP = {"kind": "none", "epochs": 0, "start": "reference"}
+_NO_SCALING = {
+    "kind": "none",
+    "batch_size": 1,
+    "reference": None,
+    "examples": None,
+    "remainder": "continuous",
+}
+_NO_WARMUP = {"kind": "none", "epochs": 0, "steps": None, "start": "reference"}
 
 
 class _Composition:
@@ -49,20 +55,19 @@ class _Composition:
                 "`examples` to LinearScaling"
             )
         reference = scaling.get("rate") or self.reference
-        warmup = {"steps": None, **self.parts.get("warmup", _NO_WARMUP)}
         recipe = {
             "batch_size": scaling["batch_size"],
             "groups": 1,
             "epochs": epochs,
             "budget": None,
-            "remainder": "continuous",
+            "remainder": scaling["remainder"],
             "reference": {
                 "batch_size": scaling["reference"],
                 "learning_rate": reference,
                 "warmup_epochs": None,
             },
             "scaling": scaling["kind"],
-            "warmup": warmup,
+            "warmup": self.parts.get("warmup", _NO_WARMUP),
             "schedule": self.parts.get("schedule", {"kind": "constant"}),
         }
         return resolve(recipe, examples=examples, workers=1)
@@ -121,6 +126,7 @@ class LinearScaling(_RateCallback):
         reference_batch_size: B_ref, the batch that the reference rate was tuned for.
         reference_rate: default: the rate of the optimizer when training begins.
         examples: N, all training examples over all ranks; default: steps an epoch · B.
+        remainder: what becomes of the rest of N / B, as in a recipe: it decides how many steps an epoch has.
     """
 
     section = "scaling"
@@ -131,6 +137,7 @@ class LinearScaling(_RateCallback):
         reference_batch_size: int = 256,
         reference_rate: float | None = None,
         examples: int | None = None,
+        remainder: str = "continuous",
     ) -> None:
         super().__init__()
         self._part = {
@@ -139,6 +146,7 @@ class LinearScaling(_RateCallback):
             "reference": int(reference_batch_size),
             "rate": reference_rate,
             "examples": examples,
+            "remainder": remainder,
         }
 
     def part(self) -> Any:
@@ -152,14 +160,20 @@ class GradualWarmup(_RateCallback):
     Args:
         epochs: length of the warmup; fractions allowed.
         start: `reference` (the rate before scaling), `zero`, or a rate.
+        steps: length in steps instead.
     """
 
     section = "warmup"
     kind = "gradual"
 
-    def __init__(self, epochs: float, start: str | float = "reference") -> None:
+    def __init__(self, epochs: float = 0, start: str | float = "reference", steps: int | None = None) -> None:
         super().__init__()
-        self._part = {"kind": self.kind if epochs else "none", "epochs": epochs, "start": start}
+        if isinstance(start, str) and start not in ("reference", "zero"):
+            raise RecipeError(f"the warmup starts from 'reference', 'zero' or a rate, not from {start!r}")
+        if epochs and steps is not None:
+            raise RecipeError("give the length of the warmup in epochs or in steps, not both")
+        kind = self.kind if epochs or steps else "none"
+        self._part = {"kind": kind, "epochs": epochs, "steps": steps, "start": start}
 
     def part(self) -> Any:
         """The warmup of the recipe."""
@@ -173,13 +187,16 @@ class ConstantWarmup(GradualWarmup):
 
 
 class StepDecay(_RateCallback):
-    """The peak rate times `factor` to the number of `epochs` passed, counted from the first step."""
+    """The peak rate times `factor` to the number of `epochs` passed.
+
+    `anchor`: they count from the first step (`zero`) or from the end of warmup (`after_warmup`).
+    """
 
     section = "schedule"
 
-    def __init__(self, epochs: Sequence[float], factor: float = 0.1) -> None:
+    def __init__(self, epochs: Sequence[float], factor: float = 0.1, anchor: str = "zero") -> None:
         super().__init__()
-        self._part = {"kind": "step", "epochs": list(epochs), "factor": factor}
+        self._part = {"kind": "step", "epochs": list(epochs), "factor": factor, "anchor": anchor}
 
     def part(self) -> Any:
         """The schedule of the recipe."""
