@@ -40,10 +40,11 @@ class MovingStatistics:
             else:
                 variable.assign(origin)
         result = run()
-        for variable, total in zip(self._variables, self._sums, strict=True):
-            total.assign_add(tf.cast(weight, total.dtype) * tf.convert_to_tensor(variable))
+        for variable, origin, total in zip(self._variables, self._origins, self._sums, strict=True):
+            # Changes are averaged, not values: frozen weights, which are in the state too, stay to the bit.
+            total.assign_add(tf.cast(weight, total.dtype) * (tf.convert_to_tensor(variable) - origin))
             if last:
-                variable.assign(total)
+                variable.assign(origin + total)
         return result
 
     def begin_unequal_step(self) -> None:
@@ -64,5 +65,6 @@ class MovingStatistics:
         if hvd.size() == 1:
             return
         for number, variable in enumerate(self._variables):
-            mean = hvd.allreduce(np.asarray(variable), op=hvd.Average, name=f"hlb.statistics.{number}")
-            variable.assign(mean)
+            mine, name = np.asarray(variable), f"hlb.statistics.{number}"
+            first = hvd.broadcast(mine, root_rank=0, name=f"{name}.first").numpy()
+            variable.assign(first + hvd.allreduce(mine - first, op=hvd.Average, name=name).numpy())

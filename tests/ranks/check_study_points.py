@@ -81,3 +81,37 @@ def check_batch_norm(here: Here) -> None:
 @ranks(1, 2, 3, 4)
 def check_batch_norm_with_a_last_step_of_one_example(here: Here) -> None:
     _agrees_with(here, AloneByGroups, spec("batch-norm-weighted", holdout=35, **WEIGHTED), normalized)
+
+
+def _with_embedding() -> Any:
+    """A table whose gradients are slices, a layer with a frozen kernel, and one that no loss depends on."""
+    import keras
+
+    image = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(image)
+    rows = keras.layers.Lambda(lambda x: keras.ops.cast(keras.ops.round(x[:, 20:28] * 4), "int32"))(flat)
+    looked_up = keras.layers.Flatten()(keras.layers.Embedding(6, 4, name="table")(rows))
+    frozen = keras.layers.Dense(12, activation="relu", trainable=False, name="frozen")(flat)
+    logits = keras.layers.Dense(10)(keras.layers.Concatenate()([looked_up, frozen]))
+    unused = keras.layers.Dense(3, name="unused")(frozen)
+    return keras.Model(image, logits + 0 * keras.ops.stop_gradient(keras.ops.sum(unused)))
+
+
+@ranks(1, 2, 3, 4)
+def check_embedding_and_frozen_weights(here: Here) -> None:
+    """Ranks with one group, several and none agree on what is sparse, dense, absent; frozen stays frozen."""
+    import keras
+
+    adam = {"kind": "adam", "epsilon": 1e-3}
+    reference = {"learning_rate": 0.004, "batch_size": 156}
+    point = spec("embedding", holdout=33, optimizer=adam, **{**WEIGHTED, "reference": reference})
+    keras.utils.set_random_seed(point["seed"])
+    start = _with_embedding().get_layer("frozen").kernel.numpy()
+    models_seen: list[Any] = []
+
+    def build() -> Any:
+        models_seen.append(_with_embedding())
+        return models_seen[-1]
+
+    _train(here, point, build)
+    np.testing.assert_array_equal(models_seen[0].get_layer("frozen").kernel.numpy(), start)

@@ -15,6 +15,7 @@ POINTS = {
     "wrap": "study_points.wrap_with_decoupled_decay",
     "dropout": "study_points.drop_with_dropout",
     "batch-norm": "study_points.batch_norm",
+    "embedding": "study_points.embedding_and_frozen_weights",
     "batch-norm-weighted": "study_points.batch_norm_with_a_last_step_of_one_example",
 }
 
