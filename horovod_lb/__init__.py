@@ -29,7 +29,7 @@ _EXPORTS = {
 }
 _ROOMS = ("data", "distributed", "models", "optimizers", "recipe", "runs", "study", "training")
 
-__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604
+__all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,7 +31,7 @@ class StudyError(RequestError):
 
 
 class DataError(RequestError):
-    """A data file is missing, truncated or not what it should be; the message names its path and its source."""
+    """A data file is missing, truncated or wrong; the message names its path and its source."""
 
 
 class BuildError(HlbError):

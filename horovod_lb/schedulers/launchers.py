@@ -12,7 +12,6 @@ from pathlib import Path
 from horovod_lb.errors import RequestError
 from horovod_lb.recipe import communication
 
-
 # Ranks that share this machine's cores: one that waits for a message lets the others compute.
 WAIT_WITHOUT_SPINNING = {"OMPI_MCA_mpi_yield_when_idle": "1"}
 
