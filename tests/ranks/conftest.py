@@ -88,5 +88,11 @@ def sessions(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         for marker in item.iter_markers("uses"):
             for number in marker.args[1:]:
                 wanted.setdefault(number, set()).add(marker.args[0])
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    return Sessions(tmp_path_factory.mktemp("ranks"), wanted, reporter.write_line if reporter else print)
+    plugins = request.config.pluginmanager
+    reporter, capture = plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            reporter.write_line(line)
+
+    return Sessions(tmp_path_factory.mktemp("ranks"), wanted, say)
