@@ -22,7 +22,8 @@ class Synchronize(keras.callbacks.Callback):
     It broadcasts weights, optimizer and other state before step 0; checks that the ranks do equal numbers of
     steps and examples; compares the ranks' weights after the first two steps and then every `check_every`
     steps; and replaces the metrics in the logs by those over all ranks. `model.fit` must be given this
-    rank's part of the data (`hlb.shard`).
+    rank's part of the data (`hlb.shard`). What `model.evaluate` returns
+    on its own is this rank's part still; `hlb.distributed.reduce_metrics(model)` after it is the whole.
 
     Raises:
         DistributedError: an optimizer that is not wrapped, unequal parts, or weights that differ.
