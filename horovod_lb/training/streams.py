@@ -20,7 +20,7 @@ class GroupStreams:
 
     def __init__(self, model: Any, seed: int) -> None:
         self._states = [variable for variable in model.non_trainable_variables if is_random_state(variable)]
-        self._seed = seed
+        self._seed = seed % 2**63
 
     def set(self, step: Any, group: Any) -> None:
         """In the graph: `step` int64 and `group` int64 scalars."""
