@@ -79,11 +79,8 @@ _compositions: WeakKeyDictionary[Any, _Composition] = WeakKeyDictionary()
 class _RateCallback(keras.callbacks.Callback):
     """Adds its part to the optimizer's composition and sets the rate before every step."""
 
-    section = ""
-
-    def part(self) -> Any:
-        """What this callback contributes to the recipe."""
-        raise NotImplementedError
+    section = ""  # of the recipe
+    _part: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Join the other rate callbacks of this optimizer."""
@@ -102,7 +99,7 @@ class _RateCallback(keras.callbacks.Callback):
         composition = _compositions.get(optimizer)
         if composition is None or abs(now - composition.last) > 1e-6 * abs(composition.last):
             composition = _compositions[optimizer] = _Composition(now)
-        composition.add(self.section, self.part())
+        composition.add(self.section, self._part)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set η(t), with t the optimizer's count of steps, which survives a resume."""
@@ -149,10 +146,6 @@ class LinearScaling(_RateCallback):
             "remainder": remainder,
         }
 
-    def part(self) -> Any:
-        """The scaling of the recipe."""
-        return self._part
-
 
 class GradualWarmup(_RateCallback):
     """From `start` to the peak rate, linearly by the step: start + (peak − start)·t/T_w for t < T_w.
@@ -175,10 +168,6 @@ class GradualWarmup(_RateCallback):
         kind = self.kind if epochs or steps else "none"
         self._part = {"kind": kind, "epochs": epochs, "steps": steps, "start": start}
 
-    def part(self) -> Any:
-        """The warmup of the recipe."""
-        return self._part
-
 
 class ConstantWarmup(GradualWarmup):
     """The rate `start` for the first `epochs` epochs, then the peak rate at once."""
@@ -197,7 +186,3 @@ class StepDecay(_RateCallback):
     def __init__(self, epochs: Sequence[float], factor: float = 0.1, anchor: str = "zero") -> None:
         super().__init__()
         self._part = {"kind": "step", "epochs": list(epochs), "factor": factor, "anchor": anchor}
-
-    def part(self) -> Any:
-        """The schedule of the recipe."""
-        return self._part
