@@ -76,6 +76,10 @@ def test_killed_and_started_again(ranks: int, tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
     process.wait(30)
     assert killed.read_exit() is None, "it was over before it could be killed: nothing is tested"
+    # A killed process is there until the kernel has taken its memory back.
+    deadline = time.monotonic() + 30
+    while killed.state() is State.RUNNING and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert killed.state() is State.LOST
 
     process = _start(ranks, killed.path)
