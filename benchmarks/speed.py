@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from horovod_lb.schedulers.launchers import find_mpirun, mpirun
+from horovod_lb.study import expand, load_study
 
 HERE = Path(__file__).resolve().parent
 Figures = dict[str, Any]
@@ -171,7 +172,7 @@ def start(bench: Bench) -> None:
 
 
 def write_study(folder: Path, name: str, runs: int) -> str:
-    """A study of so many runs; returns its path."""
+    """A study of so many runs with their folders, as before the first of them starts; returns its path."""
     (folder / "job.py").write_text("def main(run):\n    pass\n")
     study = folder / f"{name}.yaml"
     study.write_text(
@@ -189,6 +190,10 @@ axes:
 seeds: [{", ".join(str(seed) for seed in range(runs // 4))}]
 """
     )
+    for run in expand(load_study(study)):
+        path = folder / "runs" / name / run.run_id
+        path.mkdir(parents=True)
+        (path / "run.json").write_text(json.dumps(run.spec))
     return str(study)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-# Smallest bucket at which LeNet's and ResNet-50's step time stops falling (docs/benchmarks.md).
+# Up to here the size does not matter; larger buckets wait for more layers (docs/benchmarks.md).
 DEFAULT_BUCKET_BYTES = 8 * 2**20
 
 
