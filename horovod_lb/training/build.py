@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -10,10 +10,8 @@ from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES
 from horovod_lb.errors import RecipeError
 from horovod_lb.optimizers import MomentumSGD
+from horovod_lb.training.context import RunContext
 from horovod_lb.training.schedule import RecipeSchedule
-
-if TYPE_CHECKING:
-    from horovod_lb.training.run import Run
 
 _KINDS = {
     "momentum": MomentumSGD,
@@ -31,7 +29,7 @@ def policy(precision: str) -> str:
     return _POLICIES[precision]
 
 
-def optimizer(run: Run, learning_rate: Any = None) -> keras.optimizers.Optimizer:
+def optimizer(run: RunContext, learning_rate: Any = None) -> keras.optimizers.Optimizer:
     """The optimizer of the recipe, with its schedule, decoupled weight decay and clipping."""
     recipe = run.recipe
     options = {key: value for key, value in recipe["optimizer"].items() if value is not None}
@@ -50,7 +48,7 @@ def optimizer(run: Run, learning_rate: Any = None) -> keras.optimizers.Optimizer
     return _KINDS[kind](learning_rate=learning_rate, **options)
 
 
-def distributed(run: Run, inner: keras.optimizers.Optimizer) -> DistributedOptimizer:
+def distributed(run: RunContext, inner: keras.optimizers.Optimizer) -> DistributedOptimizer:
     """`inner` wrapped for the ranks of `run`, unless it is wrapped already."""
     if isinstance(inner, DistributedOptimizer):
         return inner

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import horovod.tensorflow as hvd
 import keras
@@ -23,16 +23,15 @@ from horovod_lb.data.partition import group_bounds, worker_groups
 from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
 from horovod_lb.distributed.optimizer import innermost
+from horovod_lb.errors import DataError
 from horovod_lb.training import build, checkpoint
 from horovod_lb.training.checkpoint import Position
+from horovod_lb.training.context import RunContext
 from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS
 from horovod_lb.training.pace import Pace
 from horovod_lb.training.step import Group, TrainingStep
-
-if TYPE_CHECKING:
-    from horovod_lb.training.run import Run
 
 CHECK_EVERY = 500
 
@@ -52,7 +51,7 @@ class Loop:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         model: keras.Model,
         optimizer: DistributedOptimizer,
         data: DataSet,
@@ -60,6 +59,12 @@ class Loop:
     ) -> None:
         self.run, self.model, self.optimizer, self.data = run, model, optimizer, data
         self.writes = run.world.rank == 0
+        if len(data.train) != run.info.train_examples:
+            raise DataError(
+                f"the job trains on {len(data.train):,} examples, the study says {run.info.train_examples:,}: "
+                "the recipe's steps and rates are those of the study; correct its `data` (`examples` of a "
+                "custom set, `holdout`)"
+            )
         recipe = run.recipe
         # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
         model.compile(optimizer=optimizer, jit_compile=False)

@@ -4,44 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
-from horovod_lb.data import DataSet, describe, load
-from horovod_lb.distributed import World
-from horovod_lb.recipe import Resolved, resolve
-from horovod_lb.runs import Life, RunDirectory
+from horovod_lb.data import DataSet, load
 from horovod_lb.training import build, loop
+from horovod_lb.training.context import RunContext
 
 
-class Run:
-    """One run of a study on this rank.
+class Run(RunContext):
+    """A run that can be trained: its data, its optimizer and `fit`. Attributes: see `RunContext`."""
 
-    Attributes:
-        spec: the content of `run.json`.
-        recipe: its `recipe` section.
-        resolved: the recipe in numbers, for the ranks at hand: batch, time line and rate of every step.
-        seed: decides initial weights, order of examples and random streams.
-        world: this rank and its resources.
-        directory: the run's folder.
-        life: the right to write to it.
-    """
-
-    def __init__(self, spec: Mapping[str, Any], world: World, directory: RunDirectory, life: Life) -> None:
-        self.spec = spec
-        self.recipe: dict[str, Any] = {
-            **spec["recipe"],
-            "groups": spec["recipe"].get("groups") or spec["resources"]["workers"],
-        }
-        self.seed = int(spec["seed"])
-        self.world = world
-        self.directory = directory
-        self.life = life
-        self.info = describe(spec["data"])
-        self.resolved: Resolved = resolve(self.recipe, examples=self.info.train_examples, workers=world.size)
-        self.result: loop.Result | None = None
+    result: loop.Result | None = None
 
     def load_data(self) -> DataSet:
         """The study's data set; runs of one session that use the same share it."""
