@@ -61,7 +61,8 @@ class Loop:
         self.writes = run.world.rank == 0
         if len(data.train) != run.info.train_examples:
             raise DataError(
-                f"the job trains on {len(data.train):,} examples, the study says {run.info.train_examples:,}: "
+                f"the job has {len(data.train):,} training examples, "
+                f"the study says {run.info.train_examples:,}; "
                 "the recipe's steps and rates are those of the study; correct its `data` (`examples` of a "
                 "custom set, `holdout`)"
             )

@@ -51,6 +51,6 @@ def test_a_job_can_bring_its_own_data(run_folder: RunDirectory) -> None:
 
 
 def test_data_of_another_size_than_the_study_says_is_refused(run_folder: RunDirectory) -> None:
-    with pytest.raises(DataError, match="trains on 299 examples, the study says 300"):
+    with pytest.raises(DataError, match="has 299 training examples, the study says 300"):
         execute(run_folder.path, job(299))
     assert run_folder.state() is State.FAILED
