@@ -44,3 +44,11 @@ class RunDirectoryError(HlbError):
 
 class DistributedError(HlbError):
     """The ranks cannot work together: too few GPUs, unequal parts, weights that differ."""
+
+
+class MachineError(RequestError):
+    """A machine profile that is not there or does not hold together; the message names file and key."""
+
+
+class SchedulerError(HlbError):
+    """The scheduler refused, did not answer, or said what cannot be understood; the message has its words."""

@@ -1,0 +1,137 @@
+"""What was sent to a scheduler: one folder a submission, and which job has which run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from horovod_lb.runs.atomic import read_json, write_json
+from horovod_lb.schedulers.types import JobRef
+
+SCHEMA = 1
+FOLDER = "submissions"
+FILE = "submission.json"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One job of a chain: `job_id` once the scheduler gave it, `after` the id of the link before it."""
+
+    job_id: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A script that was or will be sent, once or as the links of a chain.
+
+    name: the job's name, unique: it begins with the study's name and the submission's token. script, listing:
+    files in the submission's folder. runs: the run ids of the listing, in order. pack: how many of them one
+    job, or one element of its array, works through. array: first and last index, or None. minutes, nodes:
+    what each link asks for.
+    """
+
+    name: str
+    script: str
+    listing: str
+    runs: tuple[str, ...]
+    pack: int
+    array: tuple[int, int] | None
+    nodes: int
+    minutes: int
+    links: tuple[Link, ...]
+
+    def index_of(self, position: int) -> int | None:
+        """The array index that works on the run at `position` of the listing; None without an array."""
+        return None if self.array is None else self.array[0] + position // self.pack
+
+    def refs(self) -> Iterator[tuple[str, list[JobRef]]]:
+        """Each run id with its jobs, a link each, those that have been sent."""
+        ids = [link.job_id for link in self.links if link.job_id is not None]
+        for position, run_id in enumerate(self.runs):
+            yield run_id, [JobRef(job_id, self.index_of(position)) for job_id in ids]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A call of `hlb submit`: `token` is unique, `profile` the machine profile as it was in force."""
+
+    folder: Path
+    token: str
+    time: float
+    user: str
+    host: str
+    scheduler: str
+    profile: Mapping[str, Any]
+    command: str
+    retry: bool
+    max_failures: int | None
+    source: Mapping[str, Any] | None
+    jobs: tuple[Job, ...]
+
+    @property
+    def machine(self) -> str:
+        """The name of its machine profile."""
+        return str(self.profile["name"])
+
+    def write(self) -> None:
+        """Replaces `submission.json`."""
+        record = {key: value for key, value in asdict(self).items() if key != "folder"}
+        write_json(self.folder / FILE, {"schema": SCHEMA, **record})
+
+    def with_link(self, job: int, link: int, sent: Link) -> Submission:
+        """Itself with a link of one of its jobs replaced, written to disk."""
+        links = list(self.jobs[job].links)
+        links[link] = sent
+        jobs = list(self.jobs)
+        jobs[job] = replace(jobs[job], links=tuple(links))
+        changed = replace(self, jobs=tuple(jobs))
+        changed.write()
+        return changed
+
+
+def new_folder(study: Path) -> tuple[Path, str]:
+    """Makes the folder of a new submission in a study's folder; returns it and its token."""
+    while True:
+        token = secrets.token_hex(3)
+        folder = study / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder, token
+
+
+def read(folder: Path) -> Submission | None:
+    """The submission in `folder`; None where its record is missing or damaged."""
+    record = read_json(folder / FILE)
+    if record is None or record.pop("schema", None) != SCHEMA:
+        return None
+    jobs = tuple(
+        Job(
+            **{
+                **job,
+                "runs": tuple(job["runs"]),
+                "array": tuple(job["array"]) if job["array"] else None,
+                "links": tuple(Link(**link) for link in job["links"]),
+            }
+        )
+        for job in record.pop("jobs")
+    )
+    return Submission(folder=folder, jobs=jobs, **record)
+
+
+def submissions(study: Path) -> list[Submission]:
+    """All submissions of a study's folder, oldest first."""
+    try:
+        with os.scandir(study / FOLDER) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    found = (read(study / FOLDER / name) for name in names)
+    return sorted((one for one in found if one is not None), key=lambda one: one.time)

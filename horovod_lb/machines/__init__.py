@@ -1,0 +1,7 @@
+"""Machine profiles: data files that say what a site is like, and their loader."""
+
+from __future__ import annotations
+
+from horovod_lb.machines.profile import Machine, hours, minutes
+
+__all__ = ["Machine", "hours", "minutes"]
