@@ -15,7 +15,7 @@ from typing import Any
 from horovod_lb.errors import RunDirectoryError
 from horovod_lb.runs import life as lives
 from horovod_lb.runs import metrics
-from horovod_lb.runs.atomic import append_line, plain, read_json, read_lines, write_json
+from horovod_lb.runs.atomic import append_line, plain, read_json, read_lines, write_bytes, write_json
 from horovod_lb.runs.state import EXIT_STATES, State
 
 
@@ -65,8 +65,14 @@ class RunDirectory:
     def state(self) -> State:
         """What the files say, in this order: exit record of the newest life, its sign of life, else planned.
 
-        A life that ended without an exit record is `lost`, never a success; without `run.json`: `unknown`.
+        A life that ended without an exit record is `lost`, never a success; without `run.json`: `unknown`. A
+        run that is neither alive nor finished is `cancelled` where somebody asked for that.
         """
+        state = self._state()
+        going_on = state in (State.PLANNED, State.LOST, State.STOPPED)
+        return State.CANCELLED if going_on and self.cancel_requested() else state
+
+    def _state(self) -> State:
         newest = lives.newest(self.segments)
         if not newest:
             return State.PLANNED if self.run_json.exists() else State.UNKNOWN
@@ -103,9 +109,10 @@ class RunDirectory:
                 events.append(event)
         return events
 
-    def request_stop(self) -> None:
-        """Asks the run to stop with a checkpoint at the next chance."""
-        write_json(self.stop_file, {"time": time.time()})
+    def request_stop(self, *, cancel: bool = False) -> None:
+        """Asks the run to stop with a checkpoint at the next chance; `cancel`: and not to go on later."""
+        if cancel or not self.cancel_requested():
+            write_json(self.stop_file, {"time": time.time(), "cancel": cancel})
 
     def clear_stop(self) -> None:
         """Takes the request back."""
@@ -114,6 +121,10 @@ class RunDirectory:
     def stop_requested(self) -> bool:
         """Whether somebody has asked the run to stop."""
         return self.stop_file.exists()
+
+    def cancel_requested(self) -> bool:
+        """Whether somebody has cancelled the run."""
+        return self.stop_requested() and bool((read_json(self.stop_file) or {}).get("cancel"))
 
     def life_number(self) -> int:
         """The number of the newest life; 0 when there was none yet."""
@@ -125,13 +136,15 @@ class RunDirectory:
         return self.segments / str(newest) if newest else None
 
     def life_record(self) -> dict[str, Any]:
-        """What the newest life said when it began: `life, time, owner, host, place, pid, process_start`."""
+        """What the newest life said when it began; see `life.read_record`."""
         return lives.read_record(self.segments, lives.newest(self.segments))
 
-    def begin_life(self, owner: str = "", *, take_over: bool = False) -> Life:
+    def begin_life(self, owner: str = "", *, take_over: bool = False, supersedes: int | None = None) -> Life:
         """Claims the run for this process. `owner` says who it is, for people: "hlb run", a job id.
 
         `take_over` allows the newest life to be one of this very process; its earlier holder then loses it.
+        `supersedes` is the number of a life that the caller knows to be over, whatever its last sign says; a
+        life of an earlier task of this very batch job is over, too.
         Raises `RunTakenError` where another life is alive, has just begun, or has left a result
         (completed, diverged).
         """
@@ -142,7 +155,8 @@ class RunDirectory:
             record = self.life_record()
             exit_record = self._exit_of(newest)
             mine = take_over and record.items() >= lives.describe_this_process().items()
-            if exit_record is None and not mine and self._is_alive(newest):
+            over = newest == supersedes or lives.same_job_earlier_task(record)
+            if exit_record is None and not mine and not over and self._is_alive(newest):
                 raise RunTakenError(
                     f"{self.path}: life {newest} is alive ({record.get('owner') or 'no owner named'}, "
                     f"process {record.get('pid')} on {record.get('host')}); stop it first"
@@ -203,12 +217,12 @@ class Life:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         """Appends a row to `metrics.csv`: the columns of `metrics.COLUMNS` by name, then measurements."""
-        self._fence()
+        self.fence()
         metrics.append(self.run.metrics_csv, row)
 
     def truncate_metrics(self, epoch: int) -> None:
         """Drops the rows after `epoch`, which this life trains again from a checkpoint."""
-        self._fence()
+        self.fence()
         metrics.truncate(self.run.metrics_csv, epoch)
 
     def heartbeat(self, **fields: Any) -> None:
@@ -216,25 +230,32 @@ class Life:
 
         The usual fields: `epoch, epochs, step, steps, accuracy, images_per_second, seconds_left` (seconds).
         """
-        self._fence()
+        self.fence()
         head = {"time": time.time(), "life": self.number, "host": os.uname().nodename, "pid": os.getpid()}
         write_json(self.run.heartbeat_json, {**head, **fields})
 
     def event(self, kind: str, **fields: Any) -> None:
         """Appends a line to `events.jsonl`."""
-        self._fence()
+        self.fence()
         line = {"time": time.time(), "life": self.number, "kind": kind, **fields}
         append_line(self.run.events_jsonl, json.dumps(plain(line), allow_nan=False))
 
+    def attach(self, name: str, data: bytes) -> None:
+        """Keeps `data` as the file `segments/<n>/<name>`."""
+        self.fence()
+        write_bytes(self.directory / name, data)
+
     def provenance(self, mapping: Mapping[str, Any]) -> None:
         """Writes `segments/<n>/provenance.json`."""
-        self._fence()
+        self.fence()
         write_json(self.directory / "provenance.json", mapping)
 
     def finish(
         self, state: State | str, outcome: str | None = None, reason: str | None = None, **fields: Any
     ) -> None:
         """Writes the exit record, which ends this life, and takes a request to stop back.
+
+        A run that stops because it was cancelled ends as `cancelled`.
 
         `state`: completed, diverged, stopped, failed or cancelled. `fields`: `test_loss, test_accuracy,
         wall_seconds, images_per_second, compute_seconds, allreduce_seconds, error` and what else the run has
@@ -243,7 +264,9 @@ class Life:
         state = State(state)
         if state not in EXIT_STATES:
             raise ValueError(f"a run cannot end as {state}; it can end as {', '.join(sorted(EXIT_STATES))}")
-        self._fence()
+        self.fence()
+        if state is State.STOPPED and self.run.cancel_requested():
+            state = State.CANCELLED
         now = time.time()
         record = {
             "state": state.value,
@@ -257,7 +280,8 @@ class Life:
         self._finished = True
         self.run.clear_stop()
 
-    def _fence(self) -> None:
+    def fence(self) -> None:
+        """Raises `RunDirectoryError` where this life must not write any more."""
         if self._finished:
             raise RunDirectoryError(f"{self.run.path}: life {self.number} is finished and must not write")
         newest = lives.newest(self.run.segments)

@@ -22,6 +22,10 @@ STALE_SECONDS = 300.0
 
 RECORD = "life.json"
 
+# What a batch job tells its processes: which job it is (`slurm:123_4`), and which of its lives this is.
+JOB_VARIABLE = "HLB_JOB"
+TASK_VARIABLE = "HLB_TASK"
+
 
 def newest(segments: Path) -> int:
     """The number of the newest life under `segments`; 0 when there was none yet."""
@@ -52,14 +56,21 @@ def claim(segments: Path, number: int, record: Mapping[str, Any]) -> bool:
 
 
 def read_record(segments: Path, number: int) -> dict[str, Any]:
-    """What life `number` said when it began: `life, time, owner, host, place, pid, process_start`."""
+    """What life `number` said: `life, time, owner, host, place, pid, process_start, job, task`."""
     return read_json(segments / str(number) / RECORD) or {}
 
 
 def describe_this_process() -> dict[str, Any]:
     """How another process finds out whether this one is still alive."""
     pid = os.getpid()
-    return {"host": os.uname().nodename, "place": _place(), "pid": pid, "process_start": process_start(pid)}
+    return {
+        "host": os.uname().nodename,
+        "place": _place(),
+        "pid": pid,
+        "process_start": process_start(pid),
+        "job": os.environ.get(JOB_VARIABLE),
+        "task": os.environ.get(TASK_VARIABLE),
+    }
 
 
 def is_alive(record: Mapping[str, Any], last_sign: float) -> bool:
@@ -71,6 +82,16 @@ def is_alive(record: Mapping[str, Any], last_sign: float) -> bool:
         start = process_start(int(record["pid"]))
         return start is not None and start == record.get("process_start")
     return time.time() - last_sign < STALE_SECONDS
+
+
+def same_job_earlier_task(record: Mapping[str, Any]) -> bool:
+    """Whether a life belongs to an earlier life of this very batch job, which the scheduler has ended.
+
+    A job that was requeued has the same id, and its processes of before may live on where the scheduler has
+    lost them.
+    """
+    job, task = os.environ.get(JOB_VARIABLE), os.environ.get(TASK_VARIABLE)
+    return bool(job) and bool(task) and record.get("job") == job and record.get("task") not in (None, task)
 
 
 def process_start(pid: int) -> int | None:

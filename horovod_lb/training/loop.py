@@ -261,6 +261,7 @@ class Loop:
     def _save(self, position: Position) -> None:
         self.step.statistics.average()
         if self.writes:
+            self.run.life.fence()
             keep = int(self.run.spec["checkpoint"].get("keep") or 1)
             checkpoint.save(self.run.directory.checkpoints, self.state, position, keep)
         self.control.saved()
