@@ -16,6 +16,10 @@ from horovod_lb.analysis.table import cell
 _SHOWN = 10
 
 
+# Job ids, hosts and the like differ between any two lives; they stand in the run's own provenance.json.
+_OF_ONE_LIFE = ("batch.", "environment.", "hosts")
+
+
 def provenance(source: Source, records: Sequence[Record], digests: Mapping[str, str]) -> dict[str, Any]:
     """The content of `provenance.json`; it holds no time of its own, so that the same runs give the same
     file.
@@ -44,7 +48,7 @@ def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     values: dict[str, dict[str, Any]] = {}
     lives = [
-        {key: value for key, value in _flat(life) if key != "time"}
+        {key: value for key, value in _flat(life) if key != "time" and not key.startswith(_OF_ONE_LIFE)}
         for record in records
         for life in record.lives
         if life

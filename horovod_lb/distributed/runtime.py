@@ -38,12 +38,13 @@ class World:
 _world: World | None = None
 
 
-def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None = None) -> World:
+def init(*, gpus: str | None = None, threads: int | None = None, allreduce: str | None = None) -> World:
     """Start Horovod, take this rank's GPU and share of the cores; call it before any TensorFlow work.
 
     Args:
         gpus: `all` where every GPU of the host is visible to every rank (the rank takes the one with its
-            local index), `one` where the launcher shows each rank its own GPU only (index 0).
+            local index), `one` where the launcher shows each rank its own GPU only (index 0); default: what
+            the batch job set in `$HLB_GPUS`, else `all`.
         threads: intra-op threads of this rank; default: the cores this host lends, divided by its ranks.
             Ranks with a full thread pool each are the usual reason for slow CPU runs.
         allreduce: `ring`, `recursive_doubling`, `rabenseifner`, `hierarchical` or `mpi_default`; default:
@@ -55,6 +56,7 @@ def init(*, gpus: str = "all", threads: int | None = None, allreduce: str | None
     global _world
     if _world is not None:
         return _world
+    gpus = gpus or os.environ.get("HLB_GPUS", "all")
     if gpus not in GPU_POLICIES:
         raise DistributedError(f"GPU policy {gpus!r} is not known; it is one of {', '.join(GPU_POLICIES)}")
     name = allreduce or os.environ.get("HLB_ALLREDUCE", "ring")

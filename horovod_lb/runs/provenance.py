@@ -1,8 +1,12 @@
-"""Which state of which repository the code comes from."""
+"""Where a result comes from: the code's state, the batch job, and an allow-list of the environment."""
 
 from __future__ import annotations
 
+import fnmatch
+import os
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +20,74 @@ def source_state(folder: Path | None = None) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": commit.strip(), "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def source_diff(folder: Path | None = None, limit: int = 10_000_000) -> bytes | None:
+    """What was changed in tracked files since the commit, as `git diff` prints it, cut after `limit` bytes.
+
+    None where nothing was changed, outside a repository, or without git.
+    """
+    text = _git(folder or Path.cwd(), "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
+    if not text:
+        return None
+    data = text.encode(errors="surrogateescape")
+    return data if len(data) <= limit else data[:limit] + b"\n[cut]\n"
+
+
+# What decides how a run is computed. No pattern may match a variable that holds a secret; see `_SECRET`.
+ALLOWED = (
+    *("HLB_*", "HOROVOD_*", "NCCL_*", "OMPI_MCA_*", "PRTE_MCA_*", "PMIX_MCA_*", "UCX_*", "MPICH_*", "PAMI_*"),
+    *("OMP_*", "KMP_*", "MKL_*", "TF_*", "XLA_FLAGS", "KERAS_BACKEND", "CUDA_*", "ROCR_*", "HIP_*"),
+    *("GPU_DEVICE_ORDINAL", "SLURM_JOB_*", "SLURM_ARRAY_*", "SLURM_STEP_*", "SLURM_NTASKS*", "SLURM_NNODES"),
+    *("SLURM_CPUS_*", "SLURM_GPUS_*", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME", "SLURM_MPI_TYPE"),
+    *("LSB_JOBID", "LSB_JOBINDEX", "LSB_JOBNAME", "LSB_QUEUE", "LSB_HOSTS", "LSB_MCPU_HOSTS", "LSB_SUB_HOST"),
+    *("LSB_DJOB_NUMPROC", "JSM_*", "LOADEDMODULES", "CONDA_DEFAULT_ENV", "VIRTUAL_ENV"),
+)
+_SECRET = re.compile(r"TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|KEY(?!WORD)|PRIVATE|SIGNATURE", re.IGNORECASE)
+
+
+def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables on the allow-list `ALLOWED`, by name; whatever is named like a secret is left out."""
+    environ = os.environ if environ is None else environ
+    return {
+        name: environ[name]
+        for name in sorted(environ)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in ALLOWED) and not _SECRET.search(name)
+    }
+
+
+def batch_job(environ: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """What is known of the batch job that this process belongs to; None outside of one.
+
+    `{scheduler, job, machine, script, restarts, modules, stage_seconds}`, None for what is not known.
+    """
+    environ = os.environ if environ is None else environ
+    scheduler, colon, job = environ.get("HLB_JOB", "").partition(":")
+    if not colon:
+        return None
+    staged = environ.get("HLB_STAGE_SECONDS")
+    return {
+        "scheduler": scheduler,
+        "job": job,
+        "machine": environ.get("HLB_MACHINE"),
+        "script": environ.get("HLB_JOB_SCRIPT"),
+        "restarts": int(environ.get("SLURM_RESTART_COUNT") or 0) if scheduler == "slurm" else None,
+        "modules": [name for name in environ.get("LOADEDMODULES", "").split(":") if name],
+        "stage_seconds": float(staged) if staged else None,
+    }
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # a diff may hold any bytes
+            timeout=20,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout

@@ -5,29 +5,26 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
-import platform
-import shlex
+import signal
 import sys
-import time
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import horovod
 import horovod.tensorflow as hvd
 import keras
 import numpy as np
-import tensorflow as tf
 
-import horovod_lb
 from horovod_lb.distributed import World, world
 from horovod_lb.errors import RunDirectoryError, StudyError
 from horovod_lb.runs import Life, RunDirectory
 from horovod_lb.runs.log import log_to, rank_log
-from horovod_lb.runs.provenance import source_state
 from horovod_lb.training.build import policy
 from horovod_lb.training.loop import Result
+from horovod_lb.training.provenance import record_provenance
 from horovod_lb.training.run import Run
 
 Main = Callable[[Run], None]
@@ -51,7 +48,7 @@ def execute(run_dir: str | os.PathLike[str], main: Main | None = None) -> str:
     directory = RunDirectory(run_dir)
     spec = directory.read_spec()
     life = _begin_life(directory, here)
-    with log_to(rank_log(life.directory, here.rank)):
+    with log_to(rank_log(life.directory, here.rank)), _stop_on_sigterm(life):
         try:
             return _execute(spec, here, directory, life, main)
         except Exception as error:
@@ -64,8 +61,7 @@ def _execute(
     spec: dict[str, Any], here: World, directory: RunDirectory, life: Life, main: Main | None
 ) -> str:
     _fresh_keras(spec)
-    if here.rank == 0:
-        life.provenance(provenance(spec, here))
+    record_provenance(spec, here, life)
     run = Run(spec, here, directory, life)
     (main or load_main(Path(spec["job"]["path"])))(run)
     # A job that trains by itself, without run.fit, has completed when its main returns.
@@ -81,7 +77,12 @@ def _begin_life(directory: RunDirectory, here: World) -> Life:
     if here.rank == 0:
         try:
             # A session may have claimed the run for this very process already.
-            life = directory.begin_life(owner=os.environ.get("HLB_OWNER", "job script"), take_over=True)
+            over = os.environ.get("HLB_SUPERSEDES", "")
+            life = directory.begin_life(
+                owner=os.environ.get("HLB_OWNER", "job script"),
+                take_over=True,
+                supersedes=int(over) if over else None,
+            )
             number = life.number
         except RunDirectoryError as error:
             problem = str(error)
@@ -89,6 +90,25 @@ def _begin_life(directory: RunDirectory, here: World) -> Life:
     if not number:
         raise RunDirectoryError(problem or f"{directory.path}: rank 0 could not claim the run")
     return life or Life(directory, number, directory.segments / str(number))
+
+
+@contextmanager
+def _stop_on_sigterm(life: Life) -> Iterator[None]:
+    """For its time, SIGTERM (the scheduler preempts or ends the job) asks the run to stop in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        with suppress(OSError, RunDirectoryError):
+            life.fence()
+            life.run.request_stop()
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave_failure(life: Life, rank: int, error: Exception) -> None:
@@ -118,41 +138,3 @@ def load_main(path: Path) -> Main:
     if not callable(main):
         raise StudyError(f"job: {path} has no function main(run)")
     return main
-
-
-def provenance(spec: dict[str, Any], here: World) -> dict[str, Any]:
-    """What produced a result: versions, machine, ranks, all-reduce, code."""
-    return {
-        "time": time.time(),
-        # As it was typed; a rank of a session was started by another command.
-        "command": os.environ.get("HLB_COMMAND") or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "host": platform.node(),
-        "python": platform.python_version(),
-        "versions": {
-            "horovod_lb": horovod_lb.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "horovod": horovod.__version__,
-            "numpy": np.__version__,
-        },
-        "mpi": _mpi_version(),
-        "ranks": here.size,
-        "ranks_on_host": here.local_size,
-        "threads": here.threads,
-        "gpu": [device.name for device in tf.config.get_visible_devices("GPU")],
-        "allreduce": {
-            "asked": here.allreduce,
-            "in_force": here.allreduce_in_force,
-            "nccl": bool(hvd.nccl_built()),
-        },
-        "job": {"name": Path(spec["job"]["path"]).name, "sha256": spec["job"].get("sha256")},
-        "source": source_state(),
-    }
-
-
-def _mpi_version() -> str | None:
-    if not hvd.mpi_built():
-        return None
-    from mpi4py import MPI
-
-    return MPI.Get_library_version().strip("\0\n ").splitlines()[0]
