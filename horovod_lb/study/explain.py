@@ -14,7 +14,7 @@ from horovod_lb.study.keys import known_keys, place
 from horovod_lb.study.nearest import nearest
 
 MAX_SHOWN = 20
-_NEEDED = {
+NEEDED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -89,6 +89,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def choice(value: Any, expected: str, planned: bool = False) -> str:
+    """What to say about a word that is none of pydantic's `expected`; `planned`: a later version has it."""
+    allowed = re.findall(r"'([^']*)'", expected)
+    meant = None if planned else nearest(str(value), allowed)
+    note = " (planned, but not in this version)" if planned else ""
+    hint = f"; did you mean {meant}?" if meant else ""
+    return f"found {shown(value)}{note}; allowed: {', '.join(allowed)}{hint}"
+
+
 def _sentence(detail: Any, path: KeyPath, siblings: tuple[str, ...]) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     key = dotted(path)
@@ -100,15 +109,11 @@ def _sentence(detail: Any, path: KeyPath, siblings: tuple[str, ...]) -> str:
         return "missing; it must be given, for it decides which keys there are beside it"
     if kind in ("literal_error", "union_tag_invalid"):
         value = context.get("tag", value)
-        allowed = re.findall(r"'([^']*)'", context.get("expected") or context["expected_tags"])
         planned = isinstance(value, str) and value in _LATER.get(key, ())
-        meant = None if planned else nearest(str(value), allowed)
-        note = " (planned, but not in this version)" if planned else ""
-        hint = f"; did you mean {meant}?" if meant else ""
-        return f"found {shown(value)}{note}; allowed: {', '.join(allowed)}{hint}"
+        return choice(value, context.get("expected") or context["expected_tags"], planned)
     if kind == "string_pattern_mismatch":
         return f"found {shown(value)}; allowed are {_PATTERNS.get(key, 'lower-case letters, digits and _')}"
     if kind == "refused":
         return f"found {shown(value)}; {context['message']}"
-    needed = _NEEDED[kind].format(**context) if kind in _NEEDED else detail["msg"]
+    needed = NEEDED[kind].format(**context) if kind in NEEDED else detail["msg"]
     return f"found {shown(value)}; {needed} is needed"
