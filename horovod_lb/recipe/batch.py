@@ -51,6 +51,12 @@ class Batch:
         return self.batch_size // self.workers
 
 
+def divisors(number: int) -> list[int]:
+    """The divisors of a positive number, rising."""
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
+
+
 def _multiples_near(number: int, base: int) -> list[int]:
     below = number // base * base
     return [value for value in (below, below + base) if value]

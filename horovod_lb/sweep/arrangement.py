@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from horovod_lb.errors import RequestError
+from horovod_lb.recipe.batch import divisors
 
 Spec = Mapping[str, Any]
 
@@ -59,12 +60,6 @@ def ranks_of(spec: Spec, cores: int) -> int:
     return max(
         divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, cores))
     )
-
-
-def divisors(number: int) -> list[int]:
-    """The divisors of a positive number, rising."""
-    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
-    return small + [number // d for d in reversed(small) if d * d != number]
 
 
 def _checked(spec: Spec, workers: int) -> int:
