@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
 import secrets
 import time
@@ -10,12 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from horovod_lb.runs.atomic import read_json, write_json
+from horovod_lb.runs.atomic import append_line, read_json, read_lines, write_json
 from horovod_lb.schedulers.types import JobRef
 
 SCHEMA = 1
 FOLDER = "submissions"
 FILE = "submission.json"
+SENT = "sent.jsonl"  # a line a job that the scheduler took: {job, link, job_id, after}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Job:
     nodes: int
     minutes: int
     links: tuple[Link, ...]
+    ranks: int = 0
+
+    @property
+    def elements(self) -> int:
+        """Jobs that a link counts as in the queue: elements of its array, or 1."""
+        return 1 if self.array is None else self.array[1] - self.array[0] + 1
 
     def index_of(self, position: int) -> int | None:
         """The array index that works on the run at `position` of the listing; None without an array."""
@@ -59,7 +68,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Submission:
-    """A call of `hlb submit`: `token` is unique, `profile` the machine profile as it was in force."""
+    """A call of `hlb submit`: `token` is unique, `profile` the machine profile as it was in force.
+
+    pilot: its runs were sent to learn how fast they are. source: see `runs.provenance.source_state`.
+    """
 
     folder: Path
     token: str
@@ -73,11 +85,20 @@ class Submission:
     max_failures: int | None
     source: Mapping[str, Any] | None
     jobs: tuple[Job, ...]
+    pilot: bool = False
 
     @property
     def machine(self) -> str:
         """The name of its machine profile."""
         return str(self.profile["name"])
+
+    @property
+    def unsent(self) -> Iterator[tuple[int, int]]:
+        """Numbers of job and link where no id was written down, in the order of sending."""
+        for job, about in enumerate(self.jobs):
+            for link, one in enumerate(about.links):
+                if one.job_id is None:
+                    yield job, link
 
     def write(self) -> None:
         """Replaces `submission.json`."""
@@ -85,21 +106,47 @@ class Submission:
         write_json(self.folder / FILE, {"schema": SCHEMA, **record})
 
     def with_link(self, job: int, link: int, sent: Link) -> Submission:
-        """Itself with a link of one of its jobs replaced, written to disk."""
+        """Itself with a link of one of its jobs replaced, written to disk as a line of `sent.jsonl`."""
+        line = {"job": job, "link": link, **asdict(sent)}
+        append_line(self.folder / SENT, json.dumps(line))
+        return self._replaced(job, link, sent)
+
+    def without_unsent(self) -> Submission:
+        """Itself without the links that were never sent, written to disk."""
+        jobs = (
+            replace(job, links=tuple(link for link in job.links if link.job_id is not None))
+            for job in self.jobs
+        )
+        changed = replace(self, jobs=tuple(jobs))
+        changed.write()
+        return changed
+
+    def _replaced(self, job: int, link: int, sent: Link) -> Submission:
         links = list(self.jobs[job].links)
         links[link] = sent
         jobs = list(self.jobs)
         jobs[job] = replace(jobs[job], links=tuple(links))
-        changed = replace(self, jobs=tuple(jobs))
-        changed.write()
-        return changed
+        return replace(self, jobs=tuple(jobs))
+
+
+def user_name() -> str:
+    """Who runs this process; its number where it has no name here."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def name_folder(study: Path) -> tuple[Path, str]:
+    """The folder of a new submission in a study's folder, which is not made yet, and its token."""
+    token = secrets.token_hex(3)
+    return study / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}", token
 
 
 def new_folder(study: Path) -> tuple[Path, str]:
     """Makes the folder of a new submission in a study's folder; returns it and its token."""
     while True:
-        token = secrets.token_hex(3)
-        folder = study / FOLDER / f"{time.strftime('%Y%m%d-%H%M%S')}-{token}"
+        folder, token = name_folder(study)
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -123,7 +170,19 @@ def read(folder: Path) -> Submission | None:
         )
         for job in record.pop("jobs")
     )
-    return Submission(folder=folder, jobs=jobs, **record)
+    return _with_sent(Submission(folder=folder, jobs=jobs, **record))
+
+
+def _with_sent(submission: Submission) -> Submission:
+    """The submission with the ids of `sent.jsonl`."""
+    jobs = list(submission.jobs)
+    for line in read_lines(submission.folder / SENT):
+        sent = json.loads(line)
+        job, link = sent.pop("job"), sent.pop("link")
+        links = list(jobs[job].links)
+        links[link] = Link(**sent)
+        jobs[job] = replace(jobs[job], links=tuple(links))
+    return replace(submission, jobs=tuple(jobs))
 
 
 def submissions(study: Path) -> list[Submission]:
@@ -135,3 +194,17 @@ def submissions(study: Path) -> list[Submission]:
         return []
     found = (read(study / FOLDER / name) for name in names)
     return sorted((one for one in found if one is not None), key=lambda one: one.time)
+
+
+def note_failure(folder: Path, run_id: str) -> None:
+    """Counts a run that failed against the submission's `max_failures`."""
+    (folder / "failed").mkdir(exist_ok=True)
+    (folder / "failed" / run_id).touch()
+
+
+def failures(folder: Path) -> set[str]:
+    """The runs that failed in a submission."""
+    try:
+        return set(os.listdir(folder / "failed"))
+    except FileNotFoundError:
+        return set()

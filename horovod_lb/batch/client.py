@@ -1,0 +1,92 @@
+"""Asking a scheduler: its commands are run with a time-out and never through a shell."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from horovod_lb.errors import SchedulerError
+from horovod_lb.machines import Machine
+from horovod_lb.schedulers.types import Command
+
+TIMEOUT = 60.0  # seconds; Slurm's own MessageTimeout is 10 to 30
+
+_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit status, which LSF's commands give no firm meaning."""
+
+    stdout: str
+    stderr: str
+    status: int
+
+
+def run(command: Command, machine: Machine, *, timeout: float = TIMEOUT) -> Answer:
+    """Runs `command` of the scheduler of `machine` and returns its answer, whatever its exit status.
+
+    The command is not reached by a Ctrl-C at the terminal, but ends with this process: what a killed sender
+    had begun is over when the next one looks.
+
+    Raises:
+        SchedulerError: it cannot be started, or has not ended after `timeout` seconds.
+    """
+    with ExitStack() as stack:
+        try:
+            stdin = stack.enter_context(command.stdin.open("rb")) if command.stdin else subprocess.DEVNULL
+            done = subprocess.run(
+                command.argv,
+                stdin=stdin,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=timeout,
+                check=False,
+                start_new_session=True,
+                preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
+            )
+        except FileNotFoundError as error:
+            raise SchedulerError(_not_found(command, machine, error)) from None
+        except subprocess.TimeoutExpired:
+            raise SchedulerError(
+                f"`{shown(command)}` has not answered in {timeout:.0f} s: the scheduler of {machine.name} is "
+                "down or slow; try again later"
+            ) from None
+        except OSError as error:
+            raise SchedulerError(f"`{shown(command)}` cannot be started: {error.strerror}") from error
+    return Answer(done.stdout, done.stderr, done.returncode)
+
+
+def shown(command: Command) -> str:
+    """`command` as one would type it."""
+    line = shlex.join(command.argv)
+    return f"{line} < {shlex.quote(str(command.stdin))}" if command.stdin else line
+
+
+def _not_found(command: Command, machine: Machine, error: FileNotFoundError) -> str:
+    if command.stdin is not None and error.filename == str(command.stdin):
+        return f"{command.stdin} is missing"
+    return (
+        f"{command.argv[0]} is not on PATH, and the machine profile {machine.name} (scheduler = "
+        f'"{machine.scheduler}") asks for it: use a login node of that machine, load what puts '
+        f"{command.argv[0]} on PATH, or take another profile with --machine (`hlb machines` lists them)"
+    )
+
+
+def _end_with(parent: int) -> Callable[[], None]:
+    """What a child does before its program starts, so that it ends when process `parent` does."""
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
