@@ -57,3 +57,6 @@ def test_unknown_names_are_refused_before_horovod_starts(monkeypatch: pytest.Mon
         hlb.init(gpus="each")
     with pytest.raises(RecipeError, match="'tree' is not known"):
         hlb.init(allreduce="tree")
+    monkeypatch.setenv("HLB_GPUS", "some")  # the batch job's word is checked like the script's own
+    with pytest.raises(DistributedError, match="'some' is not known"):
+        hlb.init()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -54,3 +58,44 @@ def test_data_of_another_size_than_the_study_says_is_refused(run_folder: RunDire
     with pytest.raises(DataError, match="has 299 training examples, the study says 300"):
         execute(run_folder.path, job(299))
     assert run_folder.state() is State.FAILED
+
+
+def test_sigterm_stops_the_run_in_order(
+    run_folder: RunDirectory,
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    train = job(300)
+
+    def main(run: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # the scheduler preempts the job
+        train(run)
+
+    assert execute(run_folder.path, main) == "stopped"
+    assert run_folder.state() is State.STOPPED
+    assert len(list(run_folder.checkpoints.glob("step-*.npz"))) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert execute(run_folder.path, train) == "completed"
+    assert [row["step"] for row in run_folder.read_metrics()] == [10, 20]
+
+
+def test_a_life_keeps_what_it_came_from(
+    run_folder: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "1.sh"
+    script.write_text("#!/bin/bash\nsrun ...\n")
+    said = {
+        "HLB_JOB": "slurm:7_2", "HLB_JOB_SCRIPT": str(script), "HLB_MACHINE": "m", "HLB_STAGE_SECONDS": "3",
+        "LOADEDMODULES": "gcc/12", "NCCL_DEBUG": "INFO", "HLB_TOKEN": "hunter2",
+    }  # fmt: skip
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert execute(run_folder.path, job(300)) == "completed"
+    segment = run_folder.segments / "1"
+    found = json.loads((segment / "provenance.json").read_text())
+    assert (segment / "job.sh").read_bytes() == script.read_bytes()
+    assert (found["batch"]["job"], found["batch"]["modules"]) == ("7_2", ["gcc/12"])
+    assert (found["batch"]["stage_seconds"], found["machine"]) == (3.0, "m")
+    assert (found["hosts"], found["nodes"]) == ([platform.node()], 1)
+    assert found["environment"]["NCCL_DEBUG"] == "INFO"
+    assert "hunter2" not in (segment / "provenance.json").read_text()
+    assert run_folder.life_record()["job"] == "slurm:7_2"
