@@ -35,6 +35,7 @@ VERBS = {
     "logs": Verb("horovod_lb.cli.logs:logs", "Print or follow the log of a run."),
     "clean": Verb("horovod_lb.cli.clean:clean", "Delete run directories that are not wanted."),
     "collect": Verb("horovod_lb.cli.collect:collect", "Gather finished runs into the result tables."),
+    "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
     "report": Verb("horovod_lb.cli.report:report", "Write tables and figures as one HTML file."),
 }
 
