@@ -18,7 +18,8 @@ class Summary:
 
     `epoch` counts finished epochs of `epochs`; `accuracy` is the validation accuracy after the last of them,
     a fraction; `seconds_left` an estimate while it runs; `error` the last line of a failure, or why a run
-    ended as it did.
+    ended as it did. Of a run that was sent to a batch system: `job` (`123` or `123_4`), `job_state` and
+    `reason` in the scheduler's words, `job_seconds_left` of the job's wall time, `nodes` that it runs on.
     """
 
     run_id: str
@@ -31,12 +32,22 @@ class Summary:
     images_per_second: float | None = None
     seconds_left: float | None = None
     error: str | None = None
+    job: str | None = None
+    job_state: str | None = None
+    reason: str | None = None
+    job_seconds_left: float | None = None
+    nodes: str | None = None
 
 
-def summarize(run: RunDirectory, spec: Mapping[str, Any] | None = None) -> Summary:
-    """The summary of a run; `spec` is the content of its `run.json`, where the caller has it already."""
+def summarize(
+    run: RunDirectory, spec: Mapping[str, Any] | None = None, state: State | None = None
+) -> Summary:
+    """The summary of a run, without what a scheduler says.
+
+    `spec` is the content of its `run.json` and `state` where it stands, where the caller knows them already.
+    """
     spec = run.read_spec() if spec is None else spec
-    state = run.state()
+    state = run.state() if state is None else state
     about = (spec["run_id"], spec["point"], spec["seed"], state)
     if state is State.PLANNED:
         return Summary(*about)
