@@ -1,0 +1,69 @@
+"""Tests that run at the same time: most of their time is a scheduler's, which they spend waiting."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from slurm_cluster import Cluster
+from slurm_study import Study
+
+Body = Callable[[Study], None]
+AT_A_TIME = 4
+
+
+def alongside(body: Body) -> Callable[..., None]:
+    """Makes a test of `body`, which gets a study of its own and begins before pytest asks for its outcome.
+
+    The tests of a session begin in the order in which they are collected: the longest should be first.
+    """
+
+    @functools.wraps(body)
+    def test(scenarios: Scenarios) -> None:
+        scenarios.outcome(body)
+
+    test.body = body  # type: ignore[attr-defined]
+    del test.__wrapped__  # pytest would take the arguments of `body` for fixtures
+    return test
+
+
+class Scenarios:
+    """The bodies of all selected tests, at work; an exception in one is its test's failure."""
+
+    def __init__(
+        self, bodies: Sequence[Body], cluster: Cluster, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._say, self._began = say, time.monotonic()
+        self._pool = ThreadPoolExecutor(AT_A_TIME)
+        self._futures: dict[Body, Future[None]] = {}
+        for body in bodies:
+            study = Study(cluster, folder / body.__name__)
+            self._futures[body] = self._pool.submit(self._work, body, study)
+
+    def _work(self, body: Body, study: Study) -> None:
+        began, outcome = time.monotonic(), "failed"
+        try:
+            study.write()
+            body(study)
+            outcome = "done"
+        finally:
+            now = time.monotonic()
+            self._say(f"  {now - self._began:5.0f} s: {outcome} in {now - began:.0f} s: {body.__name__}")
+
+    def outcome(self, body: Body) -> None:
+        """Waits for `body`; raises what it raised."""
+        self._futures[body].result()
+
+    def end(self) -> None:
+        """Begins nothing more and waits for what has begun."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def bodies(items: Sequence[Any]) -> list[Body]:
+    """The bodies of those of pytest's items that are made with `alongside`."""
+    functions = (getattr(item, "function", None) for item in items)
+    return [function.body for function in functions if hasattr(function, "body")]

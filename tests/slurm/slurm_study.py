@@ -1,0 +1,226 @@
+"""A study of the tests' own, a machine profile for the emulated cluster, and `hlb` on its login node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from slurm_cluster import Cluster
+
+from horovod_lb.runs import RunDirectory, run_directories
+
+ROOT = Path(__file__).resolve().parents[2]
+HLB = (sys.executable, "-c", "from horovod_lb.cli.main import main; main()")
+
+# A run's first life may be slow, so that something can happen to it: the pace is no part of the recipe.
+JOB = """
+import os, time
+import horovod_lb as hlb
+import keras
+
+class Pace(keras.callbacks.Callback):
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(self.seconds)
+
+def main(run):
+    first = run.directory.life_number() == 1
+    pace = Pace(float(os.environ.get("SECONDS_A_STEP", 0)) if first else 0)
+    model = hlb.models.build("digits_cnn", classes=10)
+    run.fit(model, run.optimizer(), run.load_data(), callbacks=[pace])
+
+if __name__ == "__main__":
+    hlb.job(main)
+"""
+STEPS = 72
+STUDY = """
+name: digits
+job: job.py
+model: {name: digits_cnn}
+data: {name: digits}
+resources: {workers: 2, walltime: "0:10"}
+recipe:
+  epochs: 12
+  batch_size: 240
+  groups: 2
+  reference: {learning_rate: 0.05, batch_size: 240}
+  warmup: {kind: gradual, epochs: 2, start: zero}
+  optimizer: {kind: momentum, momentum: 0.9}
+seeds: [0, 1, 2, 3]
+"""
+PROFILE: Mapping[str, Any] = {
+    "description": "the emulated cluster of these tests",
+    "scheduler": "slurm",
+    "launcher": "srun",
+    "mpi": "pmix",
+    "queue": "batch",
+    "gpus_per_node": 1,
+    "cores_per_node": 2,
+    "ranks_per_node": 1,
+    "grace_minutes": 1,
+}
+# The site of the tests: root may use MPI; two cores for all.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+TIMING = ("images_per_second", "seconds")
+
+
+class Study:
+    """The study in a folder of its own, on a cluster."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+        self.runs_root = folder / "runs"
+
+    def write(self, *, seconds_a_step: float = 0, **profile: Any) -> None:
+        """Writes study, job and the profile `emulated`; `profile` are keys that differ from `PROFILE`.
+
+        seconds_a_step: how long the first life of a run waits after each of the `STEPS` steps.
+        """
+        machines = self.folder / "machines"
+        machines.mkdir(parents=True, exist_ok=True)
+        (self.folder / "job.py").write_text(JOB)
+        (self.folder / "study.yaml").write_text(STUDY)
+        lines = [f"{key} = {json.dumps(value)}" for key, value in {**PROFILE, **profile}.items()]
+        lines.append("[environment]")
+        environment = {**ENVIRONMENT, "SECONDS_A_STEP": str(seconds_a_step)}
+        lines += [f"{key} = {json.dumps(value)}" for key, value in environment.items()]
+        (machines / "emulated.toml").write_text("\n".join(lines) + "\n")
+
+    def on_login(self, *command: str, expect: int | None = 0, timeout: float = 300) -> str:
+        """`command` on the login node, in the study's folder; what it prints on both streams."""
+        environment = {**self.cluster.environment(), **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            self.cluster.login.enter(*command, cwd=self.folder),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert expect is None or done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def hlb(self, *words: str, expect: int = 0, timeout: float = 300) -> str:
+        """`hlb` with `words`; its exit code must be `expect`."""
+        return self.on_login(*HLB, *words, expect=expect, timeout=timeout)
+
+    def submit(self, *words: str, where: str = "seed == 0", expect: int = 0) -> str:
+        """`hlb submit` of one run, or of those for which `where` holds."""
+        return self.hlb(
+            "submit", "study.yaml", "--machine", "emulated", "--where", where, *words, expect=expect
+        )
+
+    def runs(self) -> list[RunDirectory]:
+        """All runs that have a folder, by seed."""
+        return sorted(run_directories(self.runs_root / "digits"), key=lambda run: run.read_spec()["seed"])
+
+    @property
+    def run(self) -> RunDirectory:
+        """The only run."""
+        (run,) = self.runs()
+        return run
+
+    def status(self) -> dict[str, Any]:
+        """`hlb status --json`."""
+        return dict(json.loads(self.hlb("status", "study.yaml", "--json")))
+
+    def states(self) -> list[str]:
+        """The states of all runs as `hlb status` has them, by seed."""
+        return [run["state"] for run in sorted(self.status()["runs"], key=lambda run: run["seed"])]
+
+    def state(self) -> str:
+        """The state of the only run."""
+        (state,) = self.states()
+        return state
+
+    def job_ids(self) -> list[str]:
+        """The ids of all jobs of this study that the scheduler knows, ended ones too, oldest first."""
+        jobs = self.on_login("squeue", "--noheader", "--states=all", "--format=%F %o").splitlines()
+        mine = {words[0] for words in map(str.split, jobs) if str(self.folder) in words[-1]}
+        return sorted(mine, key=int)
+
+    def job(self) -> dict[str, str]:
+        """What `scontrol show job` says of the only job, key by key."""
+        (job_id,) = self.job_ids()
+        words = self.on_login("scontrol", "show", "job", job_id).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
+    def wait_for(self, what: str, holds: Callable[[], object], seconds: float = 300) -> None:
+        """Waits until `holds()`; what the files and the scheduler say is in the error otherwise."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {what} after {seconds:.0f} s\n{self.story()}")
+            time.sleep(0.5)
+
+    def wait_for_epochs(self, epochs: int, seconds: float = 180) -> None:
+        """Waits until the only run has trained so many."""
+        self.wait_for(
+            f"epoch {epochs}", lambda: self.runs() and len(self.run.read_metrics()) >= epochs, seconds
+        )
+
+    def wait_for_end(self, state: str = "completed", seconds: float = 300) -> None:
+        """Waits until all runs have left an exit record with `state` and no job is in the queue."""
+
+        def ended() -> bool:
+            records = [run.read_exit() or {} for run in self.runs()]
+            return bool(records) and all(record.get("state") == state for record in records)
+
+        self.wait_for(f"end as {state}", ended, seconds)
+        self.wait_for("empty queue", lambda: not self.queued(), 60)
+
+    def queued(self) -> list[str]:
+        """The states of this study's jobs that wait, run or end just now."""
+        lines = self.on_login("squeue", "--noheader", "--format=%T %o").splitlines()
+        return [line.split()[0] for line in lines if str(self.folder) in line]
+
+    def story(self) -> str:
+        """Everything that helps to understand a failure."""
+        said = [
+            self.on_login(*HLB, "status", "study.yaml", expect=None),
+            self.on_login("squeue", expect=None),
+        ]
+        logs = [path for path in sorted(self.folder.glob("runs/digits/submissions/*/*")) if path.is_file()]
+        said += [f"--- {path}\n{path.read_text(errors='replace')[-3000:]}" for path in logs]
+        return "\n".join(said)
+
+
+def weights(run: RunDirectory) -> list[np.ndarray]:
+    """All variables in the newest checkpoint: the model's and the optimizer's."""
+    with np.load(max(run.checkpoints.glob("step-*.npz")), allow_pickle=False) as file:
+        return [file[name] for name in file.files if name.startswith("v")]
+
+
+def rows(run: RunDirectory) -> list[dict[str, float]]:
+    """The metrics of every epoch but for what a clock says."""
+    return [{key: value for key, value in row.items() if key not in TIMING} for row in run.read_metrics()]
+
+
+def assert_same_result(run: RunDirectory, other: RunDirectory, tolerance: float = 0) -> None:
+    """Weights, optimizer state and metrics of every epoch are equal, to the bit where `tolerance` is 0."""
+    assert run.read_spec()["run_id"] == other.read_spec()["run_id"]
+    for ours, theirs in zip(weights(run), weights(other), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
+    ours, theirs = rows(run), rows(other)
+    assert [row["epoch"] for row in ours] == list(range(1, STEPS // 6 + 1))
+    assert [row.keys() for row in ours] == [row.keys() for row in theirs]
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(
+            [a[key] or 0 for key in a], [b[key] or 0 for key in a], rtol=0, atol=tolerance
+        )
