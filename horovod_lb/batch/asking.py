@@ -34,12 +34,16 @@ class Answers:
         return self.statuses.get((name, ref)) or self.statuses.get((name, JobRef(ref.job_id)))
 
     def query(self, name: str, jobs: Iterable[str], names: Iterable[str]) -> None:
-        """Asks for jobs that may wait or run: by id, or by `names` where an id was never written down."""
-        ids = sorted(set(jobs))
+        """Asks for `jobs` by id; by `names`, if any, where the id of one was never written down.
+
+        Names are unique, so those of all jobs are as good a question as their ids.
+        """
+        ids, by_name = sorted(set(jobs)), sorted(set(names))
         self.asked.update((name, job_id) for job_id in ids)
         try:
             rules = _rules(name)
-            self._note(name, _answer(rules.query(ids, sorted(set(names))), rules.parse_query))
+            command = rules.query([] if by_name else ids, by_name)
+            self._note(name, _answer(command, rules.parse_query))
         except SchedulerError as error:
             self.silent.add(name)
             self.problems.append(f"{error}; states are what the files say")

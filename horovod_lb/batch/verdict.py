@@ -177,7 +177,9 @@ def _in_running_job(files: Files, job: Known) -> Followed:
         return _followed(State.RUNNING, job, f"no sign of life for {duration(files.quiet)}")
     if job.packed:
         return _followed(State.QUEUED, job, job.breaker or f"waits in job {job.ref}")
-    return _followed(State.RUNNING, job, "starting" if files.state is State.PLANNED else "starting again")
+    said = job.status.reason if job.status else ""
+    again = "starting" if files.state is State.PLANNED else "starting again"
+    return _followed(State.RUNNING, job, said or again)
 
 
 def _over(files: Files, jobs: Sequence[Known]) -> Followed:
@@ -217,6 +219,8 @@ def _word(job: Known) -> str:
     if status.state is JobState.FAILED and status.exit_code:
         word += f" with status {status.exit_code}"
     said = status.reason.strip()
+    if said.lower().startswith("cancelled by"):
+        return f"its job was {said.lower()}"
     known = said.lower().replace("_", " ").replace(" ", "")
     plain = word.lower().replace(" ", "")
     return f"{word} ({said})" if said and said != "None" and known not in plain else word

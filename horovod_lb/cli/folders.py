@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from horovod_lb.errors import RequestError
@@ -38,6 +39,11 @@ def find_run(folder: Path, prefix: str) -> RunDirectory:
         raise RequestError(f"no run in {folder} begins with {prefix!r}; `hlb status` lists them")
     some = ", ".join(run.path.name for run in found[:5])
     raise RequestError(f"{len(found)} runs begin with {prefix!r}: {some}{', ...' if len(found) > 5 else ''}")
+
+
+def find_runs(folder: Path, prefixes: Sequence[str]) -> set[str]:
+    """The ids of the runs that `prefixes` name, each the beginning of one. RequestError: see `find_run`."""
+    return {find_run(folder, prefix).path.name for prefix in prefixes}
 
 
 def _name_in(study: Path) -> str:

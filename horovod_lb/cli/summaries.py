@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 SUBMISSIONS = "submissions"
 
 
-def following(folder: Path, answers: Answers | None = None, *, every_job: bool = False) -> Following | None:
-    """What the schedulers in use say of a study's runs; None where nothing was ever submitted."""
+def following(
+    folder: Path, answers: Answers | None = None, *, ask: bool = True, every_job: bool = False
+) -> Following | None:
+    """What was submitted of a study's runs, see `batch.follow`; None where nothing ever was."""
     if not (folder / SUBMISSIONS).is_dir():
         return None
     from horovod_lb.batch.follow import follow
 
-    return follow(folder, answers=answers, every_job=every_job)
+    return follow(folder, ask=ask, answers=answers, every_job=every_job)
 
 
 def read(folder: Path, where: str | None = None, jobs: Following | None = None) -> list[Summary]:

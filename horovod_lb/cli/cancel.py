@@ -1,0 +1,130 @@
+"""`hlb cancel`: stop runs for good, wherever they run or wait."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from horovod_lb.cli.folders import find_runs, study_folder
+from horovod_lb.cli.status_table import counted
+from horovod_lb.cli.summaries import following, read
+from horovod_lb.errors import RequestError
+from horovod_lb.runs import RunDirectory, State
+from horovod_lb.runs.summary import Summary
+
+if TYPE_CHECKING:
+    from horovod_lb.batch.cancel import Plan
+
+Target = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Study file, name of a study, or folder of its runs.")
+]
+Chosen = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="The beginnings of runs' ids. Default: all.")
+]
+Runs = Annotated[Path | None, typer.Option(help="Folder of all runs. Default: $HLB_RUNS, else runs.")]
+Where = Annotated[
+    str | None, typer.Option(metavar="EXPR", help="Only runs for which this holds: study keys, state, job.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+
+_SHOWN = 20
+
+
+def cancel(
+    study: Target,
+    run: Chosen = None,
+    runs: Runs = None,
+    where: Where = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Stop runs for good: alive ones write a checkpoint first, waiting ones do not begin; so do their jobs."""
+    from horovod_lb.batch import cancel as batch
+
+    folder = study_folder(study, runs)
+    jobs = following(folder)
+    named = find_runs(folder, run or [])
+    found = [one for one in read(folder, where, jobs) if not named or one.run_id in named]
+    chosen = [one for one in found if not one.state.final or (one.job_state and one.state is State.CANCELLED)]
+    if not chosen:
+        print(f"nothing to cancel in {folder}: {counted(found)}")
+        return
+    plan = batch.plan(jobs, [one.run_id for one in chosen]) if jobs else batch.Plan()
+    _say_plan(chosen, plan)
+    if jobs and jobs.problem:
+        print(f"hlb: {jobs.problem}", file=sys.stderr)
+    if dry_run:
+        for command in plan.commands().values():
+            print(shlex.join(command.argv))
+        return
+    _ask(f"Cancel {_runs(len(chosen))}?", yes)
+    for one in chosen:
+        RunDirectory(folder / one.run_id).request_stop(cancel=True)
+    print(f"{_runs(len(chosen))} marked: {_what_follows(chosen)}")
+    problems = batch.carry_out(plan)
+    for name, refs in plan.jobs.items():
+        if name not in problems:
+            print(f"{name}: cancelled {_jobs(list(map(str, refs)))}")
+    if problems:
+        _say_left(plan, problems)
+        raise typer.Exit(1)
+    if plan.nameless:
+        raise typer.Exit(1)
+
+
+def _say_plan(chosen: list[Summary], plan: Plan) -> None:
+    print(counted(chosen))
+    for name, refs in plan.jobs.items():
+        print(f"{name}: {_jobs(list(map(str, refs)))} to cancel")
+    for ref, number in plan.shared.items():
+        print(f"job {ref} goes on for other runs; {_runs(number)} in it will end by the mark")
+    for job in plan.nameless:
+        print(f"job {job} has no id yet: when it has, `hlb cancel` again cancels it, too")
+
+
+def _ask(question: str, yes: bool) -> None:
+    """Aborts unless somebody says yes. RequestError: there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise RequestError("nothing was done: this is no terminal to ask on; add --yes, or --dry-run")
+    typer.confirm(question, abort=True)
+
+
+def _what_follows(chosen: list[Summary]) -> str:
+    states = Counter(one.state is State.RUNNING for one in chosen)
+    words = []
+    if states[True]:
+        words.append(f"{states[True]} running will stop with a checkpoint")
+    if states[False]:
+        words.append(f"{states[False]} will not begin again" if words else "they will not begin again")
+    return ", ".join(words)
+
+
+def _say_left(plan: Plan, problems: dict[str, str]) -> None:
+    """What is still to do by hand, and how."""
+    for name, problem in problems.items():
+        refs = list(map(str, plan.jobs[name]))
+        command = shlex.join(plan.commands()[name].argv)
+        print(f"hlb: {problem}", file=sys.stderr)
+        print(
+            f"hlb: the marks are there, so the runs end as soon as they can, but {_jobs(refs)} may still have to be "
+            f"cancelled: repeat `hlb cancel`, or give the command yourself:\n    {command}",
+            file=sys.stderr,
+        )
+
+
+def _jobs(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"job{'s' if len(names) > 1 else ''} {shown}{more}"
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number:,} runs"
