@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import horovod_lb.recipe.decays  # noqa: F401  registers its kinds
 from horovod_lb.errors import RecipeError
 from horovod_lb.recipe.batch import Batch
 from horovod_lb.recipe.exact import exact, plain

@@ -40,8 +40,6 @@ _LATER = {
     "model.batch_norm": ("ghost", "sync", "group"),
     "data.name": ("cifar10", "imagenet"),
     "data.augment": ("standard",),
-    "recipe.schedule.kind": ("polynomial", "cosine", "cosine_restarts", "cyclical", "exponential"),
-    "recipe.warmup.kind": ("cosine_warmup",),
     "recipe.optimizer.kind": ("lars", "lamb"),
 }
 _LATER_KEYS = ("recipe.sam", "recipe.optimizer.sam", "recipe.optimizer.layerwise")

@@ -4,59 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from horovod_lb.recipe.rate import STARTS
-
-
-def _whole(value: Any) -> Any:
-    """256.0 and 1e3 are whole numbers too."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _refuse(message: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{message}", {"message": message})
+from horovod_lb.study.schedules import ConstantSchedule, Schedule
+from horovod_lb.study.section import (
+    Axis,
+    Count,
+    NonNegative,
+    Positive,
+    Section,
+    UnitInterval,
+    Whole,
+    refuse,
+)
 
 
 def _start(value: Any) -> str | float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value not in STARTS and not (number and 0 <= value < float("inf")):
-        raise _refuse(f"{', '.join(STARTS)} or a number >= 0 is needed")
+        raise refuse(f"{', '.join(STARTS)} or a number >= 0 is needed")
     return cast("str | float", value)
 
 
 def _measurement(value: str) -> str:
-    raise _refuse("no measurements are in this version; leave the list empty")
+    raise refuse("no measurements are in this version; leave the list empty")
 
 
 def _walltime(value: str) -> str:
     parts = value.split(":")
     if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts) or int(parts[1]) > 59:
-        raise _refuse('hours and minutes are needed, as in "2:00"')
+        raise refuse('hours and minutes are needed, as in "2:00"')
     return value
-
-
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-UnitInterval = Annotated[float, Field(ge=0, lt=1)]
-Axis = Annotated[list[Any], Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A mapping of the study file: no key but its own, no text for a number, no infinity."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class Model(Section):
@@ -100,7 +79,7 @@ class Reference(Section):
 class Warmup(Section):
     """`recipe.warmup`: its length in `epochs` or `steps`, and the rate it starts from."""
 
-    kind: Literal["none", "gradual", "constant"] = "gradual"
+    kind: Literal["none", "gradual", "constant", "cosine"] = "gradual"
     epochs: NonNegative = 0
     steps: Whole | None = None
     start: Annotated[str | float, PlainValidator(_start)] = "reference"
@@ -108,7 +87,7 @@ class Warmup(Section):
     @model_validator(mode="after")
     def _one_length(self) -> Warmup:
         if self.steps is not None and self.epochs:
-            raise _refuse("give the length in epochs or in steps, not both")
+            raise refuse("give the length in epochs or in steps, not both")
         return self
 
 
@@ -123,24 +102,8 @@ class Budget(Section):
     def _one_kind(self) -> Budget:
         given = (self.steps is not None, self.like_batch is not None, self.epochs is not None)
         if given not in ((True, False, False), (False, True, True)):
-            raise _refuse("either {steps: n} or {like_batch: b, epochs: e} is needed")
+            raise refuse("either {steps: n} or {like_batch: b, epochs: e} is needed")
         return self
-
-
-class ConstantSchedule(Section):
-    """`schedule: {kind: constant}`: the peak rate to the end."""
-
-    kind: Literal["constant"]
-    anchor: Literal["zero", "after_warmup"] | None = None
-
-
-class StepSchedule(Section):
-    """`schedule: {kind: step}`: times `factor` at each of `epochs`."""
-
-    kind: Literal["step"]
-    epochs: Annotated[list[NonNegative], Field(min_length=1)]
-    factor: Positive = 0.1
-    anchor: Literal["zero", "after_warmup"] | None = None
 
 
 class Momentum(Section):
@@ -212,9 +175,7 @@ class Recipe(Section):
     reference: Reference
     scaling: Literal["none", "linear", "sqrt", "legw", "per_worker"] = "none"
     warmup: Warmup = Warmup()
-    schedule: Annotated[ConstantSchedule | StepSchedule, Field(discriminator="kind")] = ConstantSchedule(
-        kind="constant"
-    )
+    schedule: Schedule = ConstantSchedule(kind="constant")
     optimizer: Annotated[Momentum | Sgd | Adam | RMSprop | Adagrad, Field(discriminator="kind")] = Momentum(
         kind="momentum"
     )

@@ -146,9 +146,14 @@ ONE_LINE = [
         "study.yaml:10: recipe.optimizer.momentum: unknown key; allowed here: kind, beta_1, beta_2, epsilon",
     ),
     (
-        [("kind: step, epochs: [15, 25], factor: 0.1", "kind: cosine")],
-        "study.yaml:12: recipe.schedule.kind: found 'cosine' (planned, but not in this version); "
-        "allowed: constant, step",
+        [("kind: step, epochs: [15, 25], factor: 0.1", "kind: cosines")],
+        "study.yaml:12: recipe.schedule.kind: found 'cosines'; allowed: constant, step, polynomial, cosine, "
+        "cosine_restarts, cyclical, exponential; did you mean cosine?",
+    ),
+    (
+        [("kind: step, epochs: [15, 25], factor: 0.1", "kind: cyclical, low: 2, high: 1, cycle_epochs: 3")],
+        "study.yaml:12: recipe.schedule: found {'kind': 'cyclical', 'low': 2, 'high': 1, "
+        "'cycle_epochs': 3}; low must be below high",
     ),
     (
         [("lenet5", "lenet5, batch_norm: ghost")],
