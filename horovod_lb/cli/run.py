@@ -1,7 +1,8 @@
-"""`hlb run`: the local sweep."""
+"""`hlb run`: the sweep on this machine, or on the hosts of an allocation."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,14 @@ Workers = Annotated[
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads a rank. Default: an equal share of the cores.")
+]
+Hosts = Annotated[
+    str | None,
+    typer.Option(metavar="auto|FILE", help="Run on the allocation's hosts, or on those that a file lists."),
+]
+Walltime = Annotated[
+    str | None,
+    typer.Option(metavar="H:MM", help="Stop in time with checkpoints. Default: the end of the allocation."),
 ]
 Runs = Annotated[Path | None, typer.Option(help="Folder of all runs. Default: $HLB_RUNS, else runs.")]
 Where = Annotated[str | None, typer.Option(metavar="EXPR", help="Only runs for which this holds.")]
@@ -30,6 +39,8 @@ def run(
     study: Study,
     workers: Workers = None,
     threads: Threads = None,
+    hosts: Hosts = None,
+    walltime: Walltime = None,
     runs: Runs = None,
     where: Where = None,
     set_: Changes = None,
@@ -37,12 +48,14 @@ def run(
     retry_failed: Retry = False,
     max_failures: MaxFailures = None,
 ) -> None:
-    """Train the runs of a study on this machine; started again, it goes on where it stopped."""
+    """Train the runs of a study here or on --hosts; started again, it goes on where it stopped."""
     from horovod_lb.data import require
     from horovod_lb.errors import RequestError
     from horovod_lb.runs import runs_root
     from horovod_lb.study import expand, load_study, select
     from horovod_lb.sweep import run_sweep
+    from horovod_lb.sweep.deadline import seconds_left
+    from horovod_lb.sweep.nodes import find_hosts
 
     loaded = load_study(study, set_ or ())
     chosen = select(expand(loaded), where)
@@ -59,5 +72,17 @@ def run(
         isolated=isolated,
         retry_failed=retry_failed,
         max_failures=max_failures,
+        hosts=find_hosts(hosts, os.environ) if hosts else None,
+        seconds=_seconds(walltime) if walltime else seconds_left(os.environ),
     )
     raise typer.Exit(code)
+
+
+def _seconds(walltime: str) -> float:
+    from horovod_lb.errors import RequestError
+    from horovod_lb.machines import minutes
+
+    try:
+        return 60.0 * minutes(walltime)
+    except ValueError as error:
+        raise RequestError(f"--walltime: {error}") from None

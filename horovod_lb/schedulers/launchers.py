@@ -61,7 +61,8 @@ def mpirun(
     }
     argv = [os.fspath(program), "-n", str(ranks)]
     # Bound ranks would share one core between all their threads.
-    argv += ["--bind-to", "none", "--map-by", "slot" if hosts else "slot:OVERSUBSCRIBE"]
+    # Where hosts are named these are their slots, whatever the scheduler counts as its tasks.
+    argv += ["--bind-to", "none", "--map-by", "slot:OVERSUBSCRIBE"]
     if hosts:
         argv += ["--host", ",".join(hosts)]
     if as_root:

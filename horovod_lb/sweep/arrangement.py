@@ -1,4 +1,4 @@
-"""Which runs share sessions of how many ranks, and how many sessions run side by side."""
+"""Which runs share sessions of how many ranks, and where these sessions run side by side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from horovod_lb.errors import RequestError
 from horovod_lb.recipe.batch import divisors
+from horovod_lb.sweep.places import Lender, Place
 
 Spec = Mapping[str, Any]
 
@@ -18,39 +19,39 @@ class Batch:
 
     workers: int
     allreduce: str
-    side_by_side: int
+    places: tuple[Place, ...]
     threads: int
     run_ids: tuple[str, ...]
 
 
 def arrange(
-    specs: Sequence[Spec], *, cores: int, workers: int | None = None, threads: int | None = None
+    specs: Sequence[Spec], lender: Lender, *, workers: int | None = None, threads: int | None = None
 ) -> list[Batch]:
     """Groups runs (by their `run.json`) into batches, in the order of their first runs.
 
     Args:
         specs: contents of `run.json`.
-        cores: what this machine lends.
+        lender: where sessions can run.
         workers: ranks a run, instead of what `ranks_of` finds.
         threads: threads a rank, instead of an equal share of the cores.
 
     Raises:
-        RequestError: `workers` does not divide a run's groups; the message names the numbers that do.
+        RequestError: `workers` does not divide a run's groups (the message names the numbers that do), or the
+            hosts do not hold a run.
     """
     groups: dict[tuple[int, str], list[str]] = {}
     for spec in specs:
-        ranks = _checked(spec, workers) if workers else ranks_of(spec, cores)
+        ranks = _checked(spec, workers) if workers else ranks_of(spec, lender.ranks)
         groups.setdefault((ranks, spec["recipe"]["communication"]["allreduce"]), []).append(spec["run_id"])
     batches = []
     for (ranks, allreduce), run_ids in groups.items():
-        side_by_side = max(1, min(cores // ranks, len(run_ids)))
-        share = threads or max(1, cores // (ranks * side_by_side))
-        batches.append(Batch(ranks, allreduce, side_by_side, share, tuple(run_ids)))
+        places, share = lender.places(ranks, len(run_ids))
+        batches.append(Batch(ranks, allreduce, tuple(places), threads or share, tuple(run_ids)))
     return batches
 
 
-def ranks_of(spec: Spec, cores: int) -> int:
-    """Ranks for a run: `resources.workers`, cut to the greatest divisor of its groups that the cores hold.
+def ranks_of(spec: Spec, room: int) -> int:
+    """Ranks for a run: `resources.workers`, cut to the greatest divisor of its groups that there is room for.
 
     Where the number of workers is an axis of the study it is the experiment, and taken as it is.
     """
@@ -58,7 +59,7 @@ def ranks_of(spec: Spec, cores: int) -> int:
     if "resources.workers" in spec["point"]:
         return wanted
     return max(
-        divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, cores))
+        divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, room))
     )
 
 

@@ -1,15 +1,15 @@
-"""Ctrl-C and its relatives as a count that a loop can look at."""
+"""Ctrl-C and its relatives, a scheduler's warning among them, as a count that a loop can look at."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 
 class Interrupts:
-    """While it is entered, SIGINT, SIGTERM and SIGHUP are counted in `count` and do nothing else.
+    """While it is entered, SIGINT, SIGTERM, SIGHUP and SIGUSR2 are counted in `count` and do nothing else.
 
     A signal that was ignored before (SIGHUP under nohup) stays ignored. Enter it in the main thread.
     """

@@ -10,6 +10,7 @@ from typing import Any
 from horovod_lb.runs import Claims, RunDirectory, State, error_line
 from horovod_lb.runs.log import LOG
 from horovod_lb.runs.summary import Summary, duration, label, summarize
+from horovod_lb.sweep import abandoned
 from horovod_lb.sweep.arrangement import Batch
 from horovod_lb.sweep.display import Display
 from horovod_lb.sweep.process import Session
@@ -31,7 +32,7 @@ class Ledger:
         self._claims = Claims(claims)
         self._show = show
         again = (State.FAILED, State.CANCELLED) if retry_failed else ()
-        states = {run_id: run.state() for run_id, run in runs.items()}
+        states = {run_id: abandoned.state(run) for run_id, run in runs.items()}
         # The runs to do, and the number of the life that each had before this sweep.
         self._lives = {
             run_id: runs[run_id].life_number()
@@ -55,7 +56,7 @@ class Ledger:
             if count:
                 self._show.line(
                     f"{count} on {batch.workers} ranks (threads a rank: {batch.threads}, "
-                    f"side by side: {batch.side_by_side}, all-reduce: {batch.allreduce})"
+                    f"side by side: {len(batch.places)}, all-reduce: {batch.allreduce})"
                 )
 
     def taken(self) -> set[str]:
@@ -107,13 +108,28 @@ class Ledger:
 
     def record_crash(self, session: Session) -> None:
         """Marks the run failed that `session`, which is dead, left without an exit record."""
-        # A run that is alive, now that the session is dead, belongs to another sweep.
-        crashed = [run for run in self.active(session.name) if run.state() is not State.RUNNING]
-        for run in crashed:
+        for run in self._left_by(session):
             segment = run.newest_segment() if self._began(run.path.name) else None
             said = error_line(segment / LOG) if segment else None
             run.record_failure(said or session.cause_of_death())
             self._settle(run.path.name)
+
+    def release(self, session: Session) -> None:
+        """Lets the run go on later that `session`, which was told to end and is dead, was training.
+
+        On this host its life is seen to be over. On another one it would count as alive for a while.
+        """
+        for run in self._left_by(session):
+            if run.state() is State.RUNNING:
+                abandoned.end(run, "its ranks were ended before they could write a checkpoint")
+
+    def _left_by(self, session: Session) -> list[RunDirectory]:
+        """The runs that a dead session has taken and not finished, but for one that another sweep trains."""
+        return [
+            run
+            for run in self.active(session.name)
+            if run.state() is not State.RUNNING or run.life_record().get("task") == session.task
+        ]
 
     @property
     def failures(self) -> int:

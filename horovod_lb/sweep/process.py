@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from horovod_lb.runs import error_line
+from horovod_lb.runs.life import JOB_VARIABLE, TASK_VARIABLE
+from horovod_lb.schedulers import children
 from horovod_lb.schedulers.launchers import find_mpirun, mpirun
 from horovod_lb.sweep.arrangement import Batch
+from horovod_lb.sweep.nodes import launch_environment
+from horovod_lb.sweep.places import Place
 
 SESSION = (sys.executable, "-m", "horovod_lb.training.session")
-
-# A killed process that hangs in the kernel is not waited for any longer.
-KILL_SECONDS = 5.0
-
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
 class Session:
@@ -35,9 +29,13 @@ class Session:
         sweep: Path,
         runs: Sequence[Path],
         batch: Batch,
+        place: Place,
         command: Sequence[str] = SESSION,
     ) -> None:
         self.name = name
+        self.place = place
+        # The lives of its runs bear it: once the session is dead they are, too, on whichever host.
+        self.task = f"{sweep.name}/{name}"
         self.runs = tuple(runs)
         self.ended_on_request = False
         self.log = sweep / f"{name}.log"
@@ -48,24 +46,20 @@ class Session:
             [*command, "--runs", str(listing), "--sweep", str(sweep)],
             threads=batch.threads,
             allreduce=batch.allreduce,
+            hosts=place.hosts,
             environment={
+                **(launch_environment(os.environ) if place.hosts else {}),
                 "PYTHONUNBUFFERED": "1",
                 "HLB_OWNER": f"hlb run, {name}",
                 "HLB_COMMAND": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                TASK_VARIABLE: self.task,
+                JOB_VARIABLE: "",  # sessions side by side are no lives of one job, one after the other
+                **place.environment,
             },
             program=find_mpirun(),
             as_root=os.geteuid() == 0,
         )
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                launch.argv,
-                env={**os.environ, **launch.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
-            )
+        self._process = children.start(launch.argv, launch.environment, self.log)
 
     @property
     def pid(self) -> int:
@@ -87,38 +81,5 @@ class Session:
             self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL to `mpirun` and all ranks, which have process groups of their own but share its session."""
-        self._process.kill()
-        self._process.wait()
-        patience = time.monotonic() + KILL_SECONDS
-        while (members := _members(self.pid)) and time.monotonic() < patience:
-            for pid in members:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.01)
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """For the new process: ask the kernel for SIGTERM when its parent ends, however that ends."""
-    prctl = ctypes.CDLL(None).prctl
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
-
-
-def _members(session: int) -> list[int]:
-    """The living processes of a process session (Linux; elsewhere none)."""
-    members = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            text = stat.read_text(errors="replace")
-        except OSError:
-            continue
-        state, _, _, member_of, *_ = text[text.rindex(")") + 2 :].split()
-        if int(member_of) == session and state != "Z":
-            members.append(int(stat.parent.name))
-    return members
+        """SIGKILL to `mpirun` and its ranks on this host; those on others end with their connection to it."""
+        children.kill(self._process)

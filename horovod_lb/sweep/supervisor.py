@@ -12,11 +12,16 @@ from typing import Any
 
 from horovod_lb.errors import HlbError
 from horovod_lb.runs import RunDirectory, State
+from horovod_lb.schedulers.hosts import Host
+from horovod_lb.sweep import abandoned
 from horovod_lb.sweep.arrangement import Batch, arrange
+from horovod_lb.sweep.deadline import stopping_time
 from horovod_lb.sweep.display import Display, display
 from horovod_lb.sweep.interrupts import Interrupts
 from horovod_lb.sweep.ledger import Ledger
 from horovod_lb.sweep.machine import cores
+from horovod_lb.sweep.nodes import probe
+from horovod_lb.sweep.places import Hosts, Place, ThisMachine
 from horovod_lb.sweep.process import SESSION, Session
 
 TICK_SECONDS = 0.2
@@ -36,6 +41,8 @@ def run_sweep(
     isolated: bool = False,
     retry_failed: bool = False,
     max_failures: int | None = None,
+    hosts: Sequence[Host] | None = None,
+    seconds: float | None = None,
     command: Sequence[str] = SESSION,
     show: Display | None = None,
 ) -> int:
@@ -52,6 +59,8 @@ def run_sweep(
         isolated: a fresh `mpirun` for every run instead of sessions that train many.
         retry_failed: train failed and cancelled runs again, from their last checkpoint.
         max_failures: stop after so many failed runs.
+        hosts: where the ranks run; default: this machine.
+        seconds: how long the sweep may take; it stops its runs with checkpoints a while before.
         command: the program of a session's ranks.
         show: where progress goes; default: standard output.
 
@@ -59,18 +68,22 @@ def run_sweep(
         0 when no run failed, 1 when some did or are still unfinished, 130 when it was interrupted.
 
     Raises:
-        RequestError: `workers` does not divide the groups of a run, no `mpirun`.
-        HlbError: the sessions cannot start.
+        RequestError: `workers` does not divide the groups of a run, the hosts do not hold it, no `mpirun`.
+        HlbError: a host cannot be reached, the sessions cannot start.
     """
-    batches = arrange(specs, cores=cores(), workers=workers, threads=threads)
+    stop_at = None if seconds is None else stopping_time(seconds)
     folder = runs_root / study
-    runs = {spec["run_id"]: RunDirectory(folder / spec["run_id"]).create(spec) for spec in specs}
     sweep = _sweep_folder(folder)
+    lender = ThisMachine(cores()) if hosts is None else Hosts(probe(hosts, sweep / "hosts.log"))
+    batches = arrange(specs, lender, workers=workers, threads=threads)
+    runs = {spec["run_id"]: RunDirectory(folder / spec["run_id"]).create(spec) for spec in specs}
     with show or display() as shown, Interrupts() as interrupts:
         ledger = Ledger(runs, {spec["run_id"]: spec for spec in specs}, sweep / "claims", shown, retry_failed)
         options = ["--retry-failed"] if retry_failed else []
         start = partial(Session, sweep=sweep, command=[*command, *options])
-        supervisor = _Supervisor(sweep, ledger, interrupts, shown, start, isolated, max_failures)
+        supervisor = _Supervisor(sweep, ledger, interrupts, shown, start, isolated, max_failures, stop_at)
+        if isinstance(lender, Hosts):
+            shown.line(str(lender))
         ledger.announce(batches)
         for batch in batches:
             supervisor.work(batch)
@@ -82,15 +95,16 @@ def _sweep_folder(study: Path) -> Path:
     """A new folder under `sessions/` for the lists, logs and claims of one sweep, named by the time."""
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in itertools.count(1):
-        sweep = study / "sessions" / (name if number == 1 else f"{name}-{number}")
+        sweep = study / abandoned.FOLDER / (name if number == 1 else f"{name}-{number}")
         with suppress(FileExistsError):
             sweep.mkdir(parents=True)
             break
+    abandoned.sign(sweep)
     return sweep
 
 
 class _Supervisor:
-    """Keeps up to `batch.side_by_side` sessions going until no run of the batch is left."""
+    """Keeps a session going in every place of a batch until none of its runs is left."""
 
     def __init__(
         self,
@@ -101,6 +115,7 @@ class _Supervisor:
         start: Callable[..., Session],
         isolated: bool,
         max_failures: int | None,
+        stop_at: float | None,
     ) -> None:
         self._sweep = sweep
         self._ledger = ledger
@@ -109,6 +124,8 @@ class _Supervisor:
         self._new_session = start
         self._isolated = isolated
         self._max_failures = max_failures
+        self._stop_at = stop_at
+        self._free: list[Place] = []
         self._sessions: list[Session] = []
         self._started = 0
         self._assigned: set[str] = set()
@@ -117,6 +134,7 @@ class _Supervisor:
 
     def work(self, batch: Batch) -> None:
         """Trains the runs of `batch`; returns when they are done, or stopped."""
+        self._free = list(batch.places)
         try:
             while self._running(batch):
                 self._ledger.update(batch, len(self._sessions))
@@ -135,10 +153,10 @@ class _Supervisor:
         waiting = self._ledger.waiting(batch)
         if self._isolated:  # a run is waiting until its session has started and taken it
             waiting = [run_id for run_id in waiting if run_id not in self._assigned]
-            fit = min(len(waiting), batch.side_by_side - len(self._sessions))
+            fit = len(waiting)
         else:
-            fit = min(len(waiting), batch.side_by_side) - len(self._sessions)
-        for run_id in waiting[: 0 if self._stopping else max(0, fit)]:
+            fit = len(waiting) - len(self._sessions)
+        for run_id in waiting[: 0 if self._stopping else max(0, min(fit, len(self._free)))]:
             self._start(batch, [run_id] if self._isolated else waiting)
         return bool(self._sessions)
 
@@ -146,16 +164,22 @@ class _Supervisor:
         self._assigned.update(run_ids)
         runs = [self._ledger.runs[run_id].path for run_id in run_ids]
         self._started += 1
-        self._sessions.append(self._new_session(f"session-{self._started}", runs=runs, batch=batch))
+        name = f"session-{self._started}"
+        self._sessions.append(self._new_session(name, runs=runs, batch=batch, place=self._free.pop(0)))
 
     def _bury(self, session: Session) -> None:
         """Settles what a session left that ended; the runs it had not taken go to the next one."""
         session.kill()  # ranks that outlived their mpirun
         self._ledger.collect()
         if session.ended_on_request:
+            self._ledger.release(session)
             return
         self._ledger.record_crash(session)
-        if not self._stopping and session.runs[0].name not in self._ledger.taken():
+        if self._stopping or session.runs[0].name in self._ledger.taken():
+            self._free.append(session.place)
+        elif self._sessions or self._free:
+            self._show.line(f"no session can start on {session.place}: {session.cause_of_death()}")
+        else:
             raise HlbError(
                 f"a session of ranks could not start: {session.cause_of_death()}\nIts log: {session.log}"
             )
@@ -164,6 +188,9 @@ class _Supervisor:
         failures = self._ledger.failures
         if not self._stopping and self._max_failures is not None and failures >= self._max_failures:
             self._show.line(f"{failures} failed: stopping, as --max-failures asks")
+            self._begin_stop()
+        if not self._stopping and self._stop_at is not None and time.time() >= self._stop_at:
+            self._show.line("the time is almost up: stopping, every run writes a checkpoint first")
             self._begin_stop()
         if not self._stopping and self._interrupts.count:
             self._show.line("stopping: every run writes a checkpoint first (Ctrl-C again ends them at once)")

@@ -40,6 +40,7 @@ def execute(path: Path) -> str:
 
 
 def train(run: RunDirectory, life: Life | None, point: dict[str, Any]) -> str:
+    began = time.time()
     epochs = point.get("epochs", 2)
     done = COMM.bcast(len(run.read_metrics()))
     if COMM.rank == point.get("rank", 0):
@@ -61,6 +62,10 @@ def train(run: RunDirectory, life: Life | None, point: dict[str, Any]) -> str:
             pid=os.getpid(),
             ranks=COMM.size,
             allreduce=os.environ["HLB_ALLREDUCE"],
+            host=os.uname().nodename,
+            gpus=os.environ.get("CUDA_VISIBLE_DEVICES"),
+            threads=os.environ["OMP_NUM_THREADS"],
+            began=began,
         )
     return "completed"
 
