@@ -19,7 +19,7 @@ from horovod_lb.wheel import progress, source
 from horovod_lb.wheel.cache import WheelCache, default_root
 from horovod_lb.wheel.gpu import Nccl
 from horovod_lb.wheel.plan import Plan, make_plan
-from horovod_lb.wheel.selftest import self_test
+from horovod_lb.wheel.selftest import self_test, trial
 from horovod_lb.wheel.toolchain import first_error
 
 _MEMORY_PER_COMPILER = 2 << 30
@@ -95,7 +95,7 @@ def ensure(
             install(wheel, env, log)
             if prove:
                 try:
-                    self_test(plan, env, log)
+                    self_test(trial(plan), env, log)
                 except BuildError:
                     uninstall(env, log)
                     raise

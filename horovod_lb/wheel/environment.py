@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from horovod_lb.errors import BuildError
-from horovod_lb.wheel import progress, source
+from horovod_lb.wheel import pip, progress, site
 from horovod_lb.wheel.settings import STATE_FILE, build_variables, read_state, recall, wants_gpu
 from horovod_lb.wheel.toolchain import first_error
 
@@ -46,7 +46,12 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> None:
 
 
 def default_extras(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The extras of setup.cfg to install: TensorFlow for GPU or CPU, PyPI's MPI unless HLB_MPICC is set."""
+    """The extras of setup.cfg to install: TensorFlow for GPU or CPU, PyPI's MPI unless HLB_MPICC is set.
+
+    With HLB_USE_SITE=1 the tests' own packages alone.
+    """
+    if site.wanted(env):
+        return ("test",)
     extras = ["build", "test", *(["train", "cuda"] if wants_gpu(env) else ["train-cpu"])]
     return tuple(extras if env.get("HLB_MPICC", "").strip() else [*extras, "mpi"])
 
@@ -68,16 +73,29 @@ def set_up(venv: Path, env: Mapping[str, str], extras: Sequence[str] = ()) -> st
     return summary
 
 
-def _layout(extras: Sequence[str]) -> dict[str, object]:
+def _layout(extras: Sequence[str], env: Mapping[str, str]) -> dict[str, object]:
     """What cannot be changed in place: another Python, or the other of the two TensorFlow packages."""
-    return {"python": sys.version.split()[0], "base": sys.base_prefix, "extras": sorted(extras)}
+    layout: dict[str, object] = {
+        "python": sys.version.split()[0],
+        "base": sys.base_prefix,
+        "extras": sorted(extras),
+    }
+    return {**layout, "site": sys.prefix} if site.wanted(env) else layout
 
 
 def _ready(venv: Path, env: Mapping[str, str], extras: Sequence[str]) -> str | None:
     """The summary of an environment that is as it should be, else None."""
     state = read_state(venv)
-    right = state.get("layout") == _layout(extras) and state.get("inputs") == inputs_digest(env)
-    return str(state["summary"]) if right and (venv / "bin" / "python").exists() else None
+    right = state.get("layout") == _layout(extras, env) and state.get("inputs") == inputs_digest(env)
+    if not right or not (venv / "bin" / "python").exists():
+        return None
+    # The site's modules may have changed since: what was proven must be what is there now.
+    return str(state["summary"]) if not site.wanted(env) or _proven(venv, env) else None
+
+
+def _proven(venv: Path, env: Mapping[str, str]) -> bool:
+    command = [str(venv / "bin" / "python"), "-m", "horovod_lb.wheel", "--is-proven"]
+    return subprocess.call(command, cwd=ROOT, env=dict(env)) == 0
 
 
 @contextlib.contextmanager
@@ -93,16 +111,24 @@ def _alone() -> Iterator[None]:
 
 
 def _bring_up(venv: Path, env: Mapping[str, str], extras: Sequence[str]) -> str:
-    layout, variables = _layout(extras), build_variables(env)
+    layout, variables = _layout(extras, env), build_variables(env)
     start = time.monotonic()
     log = venv / "hlb-setup.log"
+    if from_site := site.wanted(env):
+        found = site.examine(sys.executable, env)
     if read_state(venv).get("layout") != layout or not (venv / "bin" / "python").exists():
         _create(venv, env, log)
         _write_state(venv, {"layout": layout, "variables": variables})
-    _install_packages(venv, extras, env, log)
-    _compile_bytecode(venv, env, log)
-    _have_horovod(venv, env)
-    summary = _summary(venv, variables)
+    if from_site:
+        pip.install_tools(venv, env, log)
+        site.install_missing(venv, ROOT, extras, env, log)
+        _have_horovod(venv, env)
+        summary = _site_summary(found)
+    else:
+        _install_packages(venv, extras, env, log)
+        _compile_bytecode(venv, env, log)
+        _have_horovod(venv, env)
+        summary = _summary(venv, variables)
     inputs = inputs_digest(env)
     _write_state(venv, {"layout": layout, "inputs": inputs, "variables": variables, "summary": summary})
     print(f"Set-up took {time.monotonic() - start:.0f} s.", file=sys.stderr)
@@ -140,13 +166,16 @@ def _create(venv: Path, env: Mapping[str, str], log: Path) -> None:
         _empty(venv)
     venv.mkdir(parents=True, exist_ok=True)
     _write_state(venv, {})
-    command = [sys.executable, "-m", "venv", str(venv)]
+    options = ["--system-site-packages"] if site.wanted(env) else []
+    command = [sys.executable, "-m", "venv", *options, str(venv)]
     finished = progress.run(command, label="Environment: creating", log=log, env=dict(env))
     if finished.code:
         raise BuildError(
             f"Python could not make the virtual environment {venv}: {first_error(_text(finished))}. "
             "Debian, Ubuntu: `apt install python3-venv`; or name another Python with `make PYTHON=...`."
         )
+    if site.wanted(env):
+        site.link_packages(venv)
 
 
 def _empty(folder: Path) -> None:
@@ -159,36 +188,15 @@ def _empty(folder: Path) -> None:
 
 
 def _install_packages(venv: Path, extras: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
-    pip += ["--constraint", str(ROOT / "constraints.txt"), "--no-compile"]
-    tools = progress.run(
-        [*pip, "setuptools", "wheel"], label="Environment: build tools", log=log, env=dict(env), cwd=ROOT
-    )
-    if tools.code:
-        raise BuildError(_explain_pip(_text(tools), log))
+    pip.install_tools(venv, env, log)
     # "compat" puts the plain path of this folder on sys.path: no import hook at every start.
     project = ["--no-build-isolation", "--config-settings", "editable_mode=compat", "--editable"]
     project.append(f".[{','.join(extras)}]")
-    packages = progress.run([*pip, *project], label="Environment: packages", log=log, env=dict(env), cwd=ROOT)
-    if packages.code:
-        raise BuildError(_explain_pip(_text(packages), log))
-
-
-def _explain_pip(output: str, log: Path) -> str:
-    if source.says_unreachable(output):
-        return (
-            "The package index cannot be reached, so the environment's packages could not be installed. "
-            "Connect this machine, or point pip at a mirror or a folder of wheels (PIP_INDEX_URL, or "
-            f"PIP_NO_INDEX=1 with PIP_FIND_LINKS=/folder). pip's output is in {log}."
-        )
-    if "No space left on device" in output:
-        return (
-            "The disk is full: the environment needs about 3 GB. Make room, or choose another disk with "
-            "`make VENV=/path/to/folder`."
-        )
-    return (
-        f"pip could not install the environment's packages: {first_error(output)}. pip's output is in {log}."
+    packages = progress.run(
+        [*pip.words(venv), *project], label="Environment: packages", log=log, env=dict(env), cwd=ROOT
     )
+    if packages.code:
+        raise BuildError(pip.explain(_text(packages), log))
 
 
 def _compile_bytecode(venv: Path, env: Mapping[str, str], log: Path) -> None:
@@ -232,6 +240,14 @@ def _summary(venv: Path, variables: Mapping[str, str]) -> str:
     return ", ".join(
         [f"Python {sys.version.split()[0]}", *versions, *chosen, f"{len(os.sched_getaffinity(0))} cores"]
     )
+
+
+def _site_summary(found: Mapping[str, Mapping[str, object]]) -> str:
+    names = {"tensorflow": "TensorFlow", "keras": "Keras", "horovod": "Horovod"}
+    versions = [f"{label} {found[name]['version']}" for name, label in names.items()]
+    mpi = str(found["mpi4py"].get("library", "MPI of unknown version"))
+    cores = f"{len(os.sched_getaffinity(0))} cores"
+    return ", ".join([f"Python {sys.version.split()[0]}", *versions, mpi, "all of the site", cores])
 
 
 def _text(finished: progress.Finished) -> str:

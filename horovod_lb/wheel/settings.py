@@ -49,7 +49,7 @@ BUILD_VARIABLES = (
     "LDFLAGS",
 )
 #: What else chooses the tools of the build.
-TOOL_VARIABLES = ("HLB_MPICC", "CXX", "HOROVOD_CMAKE", "HOROVOD_BUILD_ARCH_FLAGS")
+TOOL_VARIABLES = ("HLB_USE_SITE", "HLB_MPICC", "CXX", "HOROVOD_CMAKE", "HOROVOD_BUILD_ARCH_FLAGS")
 #: In an environment's folder: what set-up made of it, and the variables it was made with.
 STATE_FILE = "hlb-environment.json"
 _GPU_OPERATIONS = tuple(name for name in BUILD_VARIABLES if name.startswith("HOROVOD_GPU_"))

@@ -40,7 +40,7 @@ def test_it_imports_and_was_built_with_the_packages_nccl(here: plan.Plan) -> Non
 
 
 def test_it_reduces_on_two_ranks(here: plan.Plan, tmp_path: Path) -> None:
-    selftest.self_test(here, os.environ, tmp_path / "log")
+    selftest.self_test(selftest.trial(here), os.environ, tmp_path / "log")
 
 
 def test_kernels_are_for_the_gpus_asked_for() -> None:

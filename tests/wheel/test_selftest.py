@@ -37,8 +37,8 @@ def here() -> plan.Plan:
     return plan.make_plan(recall(os.environ, Path(sys.prefix)))
 
 
-def launched_by(here: plan.Plan, mpirun: Path) -> plan.Plan:
-    return dataclasses.replace(here, mpi=dataclasses.replace(here.mpi, mpirun=mpirun))
+def launched_by(here: plan.Plan, mpirun: Path) -> selftest.Trial:
+    return selftest.trial(dataclasses.replace(here, mpi=dataclasses.replace(here.mpi, mpirun=mpirun)))
 
 
 def package(folder: Path, name: str, text: str) -> dict[str, str]:
@@ -51,15 +51,16 @@ def package(folder: Path, name: str, text: str) -> dict[str, str]:
 
 
 def test_the_installed_horovod_passes_and_other_wishes_do_not(here: plan.Plan, tmp_path: Path) -> None:
-    reports, finished = selftest.run_ranks(here, os.environ, tmp_path / "log")
-    assert selftest.find_problem(here, reports, finished) is None
+    reports, finished = selftest.run_ranks(selftest.trial(here), os.environ, tmp_path / "log")
+    assert selftest.find_problem(selftest.trial(here), reports, finished) is None
     assert [report["rank"] for report in reports] == [0, 1]
 
     elsewhere = dataclasses.replace(here, mpi=dataclasses.replace(here.mpi, library_folder=tmp_path))
-    assert f"built against {tmp_path}" in str(selftest.find_problem(elsewhere, reports, finished))
+    found = selftest.find_problem(selftest.trial(elsewhere), reports, finished)
+    assert f"built against {tmp_path}" in str(found)
     asks = dataclasses.replace(here, settings=dataclasses.replace(here.settings, nccl=not here.settings.nccl))
-    assert "NCCL is" in str(selftest.find_problem(asks, reports, finished))
-    assert "1 of 2 ranks reported" in str(selftest.find_problem(here, reports[:1], finished))
+    assert "NCCL is" in str(selftest.find_problem(selftest.trial(asks), reports, finished))
+    assert "1 of 2 ranks reported" in str(selftest.find_problem(selftest.trial(here), reports[:1], finished))
 
 
 def test_ranks_that_never_communicate_are_caught(here: plan.Plan, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_ranks_that_never_communicate_are_caught(here: plan.Plan, tmp_path: Path
     with pytest.raises(
         BuildError, match=r"rank 0: sum of float32 over 2 ranks is \[0.0, .* expected \[1.0, 3.0"
     ):
-        selftest.self_test(here, env, tmp_path / "log")
+        selftest.self_test(selftest.trial(here), env, tmp_path / "log")
 
 
 def test_ranks_of_another_mpi_do_not_find_each_other(
@@ -82,7 +83,7 @@ def test_ranks_of_another_mpi_do_not_find_each_other(
 def test_horovod_that_does_not_load(here: plan.Plan, tmp_path: Path) -> None:
     env = package(tmp_path, "tensorflow", 'raise ImportError("undefined symbol: AsGpuStreamValue")')
     with pytest.raises(BuildError, match="ImportError: undefined symbol: AsGpuStreamValue"):
-        selftest.self_test(here, env, tmp_path / "log")
+        selftest.self_test(selftest.trial(here), env, tmp_path / "log")
 
 
 def test_launcher_that_refuses(here: plan.Plan, tmp_path: Path, program: Callable[[str, str], Path]) -> None:
