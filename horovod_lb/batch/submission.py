@@ -205,6 +205,6 @@ def note_failure(folder: Path, run_id: str) -> None:
 def failures(folder: Path) -> set[str]:
     """The runs that failed in a submission."""
     try:
-        return set(os.listdir(folder / "failed"))
+        return {path.name for path in (folder / "failed").iterdir()}
     except FileNotFoundError:
         return set()

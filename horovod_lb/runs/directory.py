@@ -179,13 +179,19 @@ class RunDirectory:
 
         For who watched the life end. A run that has its result, or is recorded as failed, is left as it is.
         """
-        newest = lives.newest(self.segments)
         state = self.state()
         if state in (State.RUNNING, State.LOST):
-            life = Life(self, newest, self.segments / str(newest), began=self.life_record().get("time"))
-            life.finish(State.FAILED, error=error)
+            self._newest_life().finish(State.FAILED, error=error)
         elif not state.final:
             self.begin_life("record of a failure").finish(State.FAILED, error=error)
+
+    def record_event(self, kind: str, **fields: Any) -> None:
+        """Appends an event of the newest life, for who watched it from outside."""
+        self._newest_life().event(kind, **fields)
+
+    def _newest_life(self) -> Life:
+        newest = lives.newest(self.segments)
+        return Life(self, newest, self.segments / str(newest), began=self.life_record().get("time"))
 
     def _exit_of(self, number: int) -> dict[str, Any] | None:
         record = read_json(self.exit_json)

@@ -20,7 +20,8 @@ def source_state(folder: Path | None = None) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit.strip(), "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit.strip(), "dirty": bool(changed)}
 
 
 def source_diff(folder: Path | None = None, limit: int = 10_000_000) -> bytes | None:
