@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from pathlib import Path
 
 from horovod_lb.errors import SchedulerError
 from horovod_lb.machines import Machine
@@ -21,19 +21,12 @@ TIMEOUT = 60.0  # seconds; Slurm's own MessageTimeout is 10 to 30
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
-class Answer(NamedTuple):
-    """What a command printed, and its exit status, which LSF's commands give no firm meaning."""
+def run(command: Command, machine: Machine | None = None, *, timeout: float = TIMEOUT) -> tuple[str, str]:
+    """Runs `command` of a scheduler and returns its stdout and stderr, whatever its exit status.
 
-    stdout: str
-    stderr: str
-    status: int
-
-
-def run(command: Command, machine: Machine, *, timeout: float = TIMEOUT) -> Answer:
-    """Runs `command` of the scheduler of `machine` and returns its answer, whatever its exit status.
-
-    The command is not reached by a Ctrl-C at the terminal, but ends with this process: what a killed sender
-    had begun is over when the next one looks.
+    LSF gives exit statuses no firm meaning, so the parsers go by the words. The command is not reached by a
+    Ctrl-C at the terminal, but ends with this process: what a killed sender had begun is over when the next
+    one looks. `machine` is named where the command cannot be found.
 
     Raises:
         SchedulerError: it cannot be started, or has not ended after `timeout` seconds.
@@ -56,12 +49,12 @@ def run(command: Command, machine: Machine, *, timeout: float = TIMEOUT) -> Answ
             raise SchedulerError(_not_found(command, machine, error)) from None
         except subprocess.TimeoutExpired:
             raise SchedulerError(
-                f"`{shown(command)}` has not answered in {timeout:.0f} s: the scheduler of {machine.name} is "
-                "down or slow; try again later"
+                f"{_program(command)} has not answered in {timeout:.0f} s: the scheduler is down or slow; "
+                "try again later"
             ) from None
         except OSError as error:
-            raise SchedulerError(f"`{shown(command)}` cannot be started: {error.strerror}") from error
-    return Answer(done.stdout, done.stderr, done.returncode)
+            raise SchedulerError(f"{_program(command)} cannot be started: {error.strerror}") from error
+    return done.stdout, done.stderr
 
 
 def shown(command: Command) -> str:
@@ -70,13 +63,20 @@ def shown(command: Command) -> str:
     return f"{line} < {shlex.quote(str(command.stdin))}" if command.stdin else line
 
 
-def _not_found(command: Command, machine: Machine, error: FileNotFoundError) -> str:
+def _program(command: Command) -> str:
+    return Path(command.argv[0]).name
+
+
+def _not_found(command: Command, machine: Machine | None, error: FileNotFoundError) -> str:
     if command.stdin is not None and error.filename == str(command.stdin):
         return f"{command.stdin} is missing"
+    program = _program(command)
+    asked = "the scheduler's commands are needed"
+    if machine is not None:
+        asked = f'the machine profile {machine.name} asks for it (scheduler = "{machine.scheduler}")'
     return (
-        f"{command.argv[0]} is not on PATH, and the machine profile {machine.name} (scheduler = "
-        f'"{machine.scheduler}") asks for it: use a login node of that machine, load what puts '
-        f"{command.argv[0]} on PATH, or take another profile with --machine (`hlb machines` lists them)"
+        f"{program} is not on PATH, and {asked}: use a login node of the machine, load what puts {program} "
+        "on PATH, or take another profile (`hlb machines` lists them)"
     )
 
 
