@@ -39,6 +39,10 @@ def plan(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Write the learning rate of every step.")
     ] = None,
+    audit: Annotated[
+        bool,
+        typer.Option("--audit", help="Show what in the recipes looks like a mistake; exit code 1 if so."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
     show_all: Annotated[
         bool, typer.Option("--all", help=f"Print all runs, not only the first {SHOWN}.")
@@ -56,6 +60,8 @@ def plan(
     runs = select(every_run, where)
     if not runs:
         raise RequestError(f"--where {where!r}: chooses none of the study's runs")
+    if audit:
+        raise typer.Exit(_audit(runs, as_json))
     if as_json:
         _print_json(loaded, runs)
     else:
@@ -65,6 +71,25 @@ def plan(
     if trace is not None:
         steps = write_trace(runs, trace)
         print(f"Learning rate of {steps:,} steps: {trace}", file=sys.stderr)
+
+
+def _audit(runs: list[RunSpec], as_json: bool) -> int:
+    """Prints what looks like a mistake, with the runs it is about; returns 1 where something does."""
+    from horovod_lb.study.audit import audit
+
+    found = audit(runs)
+    if as_json:
+        print(json.dumps({"findings": [finding._asdict() for finding in found]}, indent=1))
+        return int(bool(found))
+    for finding in found:
+        about = "all runs" if len(finding.runs) == len(runs) else _count(len(finding.runs), "run")
+        some = "" if len(finding.runs) == len(runs) else f": {', '.join(finding.runs[:3])}"
+        some += ", ..." if some and len(finding.runs) > 3 else ""
+        print(f"{finding.kind} ({about}{some})\n  {finding.message}")
+    print(
+        f"{_count(len(found), 'finding')} in {_count(len(runs), 'run')}" if found else "nothing looks wrong"
+    )
+    return int(bool(found))
 
 
 def write_trace(runs: list[RunSpec], path: Path) -> int:

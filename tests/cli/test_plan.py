@@ -168,3 +168,15 @@ def test_on_a_terminal_nothing_is_cut():
     for run in json.loads(plan("--json").stdout)["runs"]:
         assert run["run_id"].encode() in text
     assert "…".encode() not in text
+
+
+def test_audit_says_what_looks_like_a_mistake(tmp_path):
+    done = hlb("plan", EXAMPLE, "--audit")
+    assert done.returncode == 1
+    assert "recipe.warmup (2 runs: " in done.stdout
+    assert "group size (all runs)" in done.stdout
+    assert done.stdout.endswith("2 findings in 4 runs\n")
+    found = json.loads(hlb("plan", EXAMPLE, "--audit", "--json").stdout)["findings"]
+    assert [finding["kind"] for finding in found] == ["recipe.warmup", "group size"]
+    sound = hlb("plan", EXAMPLE, "--audit", "--where", "recipe.batch_size > 256")
+    assert (sound.returncode, sound.stdout) == (0, "nothing looks wrong\n")
