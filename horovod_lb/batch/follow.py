@@ -216,8 +216,9 @@ class Following:
             return ""
         if submission.token not in self._breakers:
             failed = len(failures(submission.folder))
-            said = f"not begun: {failed} runs failed (--max-failures {limit})" if failed >= limit else ""
-            self._breakers[submission.token] = said
+            runs = "1 run" if failed == 1 else f"{failed} runs"
+            said = f"not begun: {runs} failed (--max-failures {limit})"
+            self._breakers[submission.token] = said if failed >= limit else ""
         return self._breakers[submission.token]
 
     def files(self, run_id: str) -> Files:

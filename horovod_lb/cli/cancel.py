@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from horovod_lb.cli.confirm import confirm
 from horovod_lb.cli.folders import find_runs, study_folder
 from horovod_lb.cli.status_table import counted
 from horovod_lb.cli.summaries import following, read
-from horovod_lb.errors import RequestError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.summary import Summary
 
@@ -44,7 +44,7 @@ def cancel(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Stop runs for good: alive ones write a checkpoint first, waiting ones do not begin; so do their jobs."""
+    """Stop runs for good, and their jobs: the alive write a checkpoint first, the waiting do not begin."""
     from horovod_lb.batch import cancel as batch
 
     folder = study_folder(study, runs)
@@ -63,7 +63,7 @@ def cancel(
         for command in plan.commands().values():
             print(shlex.join(command.argv))
         return
-    _ask(f"Cancel {_runs(len(chosen))}?", yes)
+    confirm(f"Cancel {_runs(len(chosen))}?", yes)
     for one in chosen:
         RunDirectory(folder / one.run_id).request_stop(cancel=True)
     print(f"{_runs(len(chosen))} marked: {_what_follows(chosen)}")
@@ -88,15 +88,6 @@ def _say_plan(chosen: list[Summary], plan: Plan) -> None:
         print(f"job {job} has no id yet: when it has, `hlb cancel` again cancels it, too")
 
 
-def _ask(question: str, yes: bool) -> None:
-    """Aborts unless somebody says yes. RequestError: there is nobody to ask."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise RequestError("nothing was done: this is no terminal to ask on; add --yes, or --dry-run")
-    typer.confirm(question, abort=True)
-
-
 def _what_follows(chosen: list[Summary]) -> str:
     states = Counter(one.state is State.RUNNING for one in chosen)
     words = []
@@ -114,7 +105,7 @@ def _say_left(plan: Plan, problems: dict[str, str]) -> None:
         command = shlex.join(plan.commands()[name].argv)
         print(f"hlb: {problem}", file=sys.stderr)
         print(
-            f"hlb: the marks are there, so the runs end as soon as they can, but {_jobs(refs)} may still have to be "
+            f"hlb: the marks are there, so the runs will end, but {_jobs(refs)} may still have to be "
             f"cancelled: repeat `hlb cancel`, or give the command yourself:\n    {command}",
             file=sys.stderr,
         )
