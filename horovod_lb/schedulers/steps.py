@@ -68,12 +68,12 @@ def step(request: JobRequest, export: Sequence[str] = ()) -> tuple[str, ...]:
     machine = request.machine
     words = {"srun": _srun, "jsrun": _jsrun, "mpirun": _mpirun, "horovodrun": _horovodrun}
     launcher = words[machine.launcher](request, layout(request))
-    exported = [word for name in export for word in ("-x", name)] if machine.launcher == "mpirun" else []
+    exported = _exported(export) if machine.launcher == "mpirun" else []
     return (*launcher, *exported, *launcher_options(machine), *split(machine.container, "container"))
 
 
-def once_a_node(request: JobRequest) -> tuple[str, ...]:
-    """The words that start a program once on every node of the job, alone; mpirun's have `{hosts}`."""
+def once_a_node(request: JobRequest, export: Sequence[str] = ()) -> tuple[str, ...]:
+    """The words that start a program once on every node of the job, without a container; see `step`."""
     machine, nodes = request.machine, request.nodes
     if machine.launcher == "srun":
         each = ("--ntasks-per-node=1", f"--cpus-per-task={machine.cores_per_rank}", "--mpi=none")
@@ -89,7 +89,11 @@ def once_a_node(request: JobRequest) -> tuple[str, ...]:
         return ("jsrun", f"-n{nodes}", "-r1", "-a1", f"-c{machine.cores_per_rank}")
     if machine.scheduler == "none":
         return ()
-    return ("mpirun", "-n", str(nodes), "--host", HOSTS, "--map-by", "ppr:1:node", "--bind-to", "none")
+    return (*("mpirun", "-n", str(nodes), "--host", HOSTS, "--map-by", "ppr:1:node"), *_exported(export))
+
+
+def _exported(names: Sequence[str]) -> list[str]:
+    return [word for name in names for word in ("-x", name)]
 
 
 def launcher_options(machine: Machine) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -96,6 +97,7 @@ class JobRequest:
     folder: where the script and the list of runs lie and the job's log goes, absolute. runs: the name of the
     file with a run directory a line. pack: lines that one job, or one element of its array, works through.
     retry: failed and cancelled runs too. stage_from: folder of the data set to copy to each node.
+    python: the interpreter of the job where the machine does not name one.
     """
 
     name: str
@@ -114,6 +116,12 @@ class JobRequest:
     max_failures: int | None = None
     stage_from: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+    @property
+    def script(self) -> Path:
+        """The file of its script, beside the list of runs: `0.sh` for `0.txt`."""
+        return self.folder / Path(self.runs).with_suffix(".sh")
 
 
 class Scheduler(Protocol):
