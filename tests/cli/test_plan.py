@@ -175,8 +175,8 @@ def test_audit_says_what_looks_like_a_mistake(tmp_path):
     assert done.returncode == 1
     assert "recipe.warmup (2 runs: " in done.stdout
     assert "group size (all runs)" in done.stdout
-    assert done.stdout.endswith("2 findings in 4 runs\n")
+    assert done.stdout.endswith("3 findings in 4 runs\n")
     found = json.loads(hlb("plan", EXAMPLE, "--audit", "--json").stdout)["findings"]
-    assert [finding["kind"] for finding in found] == ["recipe.warmup", "group size"]
+    assert [finding["kind"] for finding in found] == ["recipe.warmup", "warmup steps", "group size"]
     sound = hlb("plan", EXAMPLE, "--audit", "--where", "recipe.batch_size > 256")
     assert (sound.returncode, sound.stdout) == (0, "nothing looks wrong\n")
