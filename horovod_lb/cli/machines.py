@@ -58,11 +58,10 @@ def _list(found: Mapping[str, Profile | MachineError], default: str | None) -> N
             rows.append((mark, "wrong", "", "", "", "", "", "see below"))
             continue
         machine = profile.machine
-        numbers = (machine.gpus_per_node, machine.cores_per_node, machine.ranks_per_node)
+        nodes = str(machine.nodes or "")
+        gpus, cores, ranks = map(str, (machine.gpus_per_node, machine.cores_per_node, machine.ranks_per_node))
         layers = ", ".join(map(_place, map(str, profile.layers)))
-        rows.append(
-            (mark, machine.scheduler, machine.launcher, str(machine.nodes or ""), *map(str, numbers), layers)
-        )
+        rows.append((mark, machine.scheduler, machine.launcher, nodes, gpus, cores, ranks, layers))
     print_table(COLUMNS, rows, right=_NUMBERS)
     for name, profile in found.items():
         if isinstance(profile, MachineError):

@@ -23,7 +23,6 @@ from horovod_lb.wheel.toolchain import output_of, which
 VARIABLE = "HLB_USE_SITE"
 LAUNCHER = "HLB_SELF_TEST_LAUNCHER"
 TESTED_TENSORFLOW = "2.21"
-_OWN = f"or unset {VARIABLE}, and set-up builds its own"
 
 
 def wanted(env: Mapping[str, str]) -> bool:
@@ -42,7 +41,11 @@ def examine(python: str | os.PathLike[str], env: Mapping[str, str]) -> dict[str,
     print(f"Site: asking {python} for TensorFlow, Keras, Horovod and MPI.", file=sys.stderr)
     report = probe(python, env)
     if refusals := find_refusals(report):
-        raise BuildError(f"{VARIABLE}=1, and {python} will not do: " + "\n  ".join(refusals))
+        raise BuildError(
+            f"{VARIABLE}=1, and the packages of {python} will not do:\n  "
+            + "\n  ".join(refusals)
+            + f"\nOr unset {VARIABLE}, and set-up builds its own."
+        )
     for warning in find_warnings(report):
         print(f"warning: {warning}", file=sys.stderr)
     return report
@@ -55,26 +58,26 @@ def find_refusals(report: Mapping[str, Mapping[str, Any]]) -> list[str]:
     if "error" in tensorflow:
         return [
             f"TensorFlow cannot be imported ({tensorflow['error']}). Load the site's module or enter its "
-            f"container first, or name its Python with `make PYTHON=...`, {_OWN}."
+            "container first, or name its Python with `make PYTHON=...`."
         ]
     if _major(tensorflow["keras"]) != 3 or ("error" not in keras and _major(keras["version"]) != 3):
         legacy = tensorflow["keras"] if _major(tensorflow["keras"]) != 3 else keras["version"]
         found.append(
             f"its TensorFlow {tensorflow['version']} uses Keras {legacy}, and horovod_lb is written for "
             "Keras 3: gradients would not be averaged. Unset TF_USE_LEGACY_KERAS, load a module with "
-            f"TensorFlow 2.16 or later and Keras 3, {_OWN}."
+            "TensorFlow 2.16 or later and Keras 3."
         )
     elif "error" in keras:
-        found.append(f"Keras cannot be imported ({keras['error']}); load a module with Keras 3, {_OWN}.")
+        found.append(f"Keras cannot be imported ({keras['error']}); load a module with Keras 3.")
     if "error" in horovod:
         found.append(
             f"Horovod cannot be imported for TensorFlow ({horovod['error']}); it must be built with "
-            f"HOROVOD_WITH_TENSORFLOW=1 against this very TensorFlow, {_OWN}."
+            "HOROVOD_WITH_TENSORFLOW=1 against this very TensorFlow."
         )
     elif not horovod["mpi"]:
         found.append(
             f"Horovod {horovod['version']} was built without MPI (HOROVOD_WITH_MPI=1), through which ranks "
-            f"are started; load a build with MPI, {_OWN}."
+            "are started; load a build with MPI."
         )
     return found
 
