@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from horovod_lb.errors import RequestError
 from horovod_lb.sweep.arrangement import arrange, divisors, ranks_of
+from horovod_lb.sweep.places import ThisMachine
 
 
 def spec(
@@ -51,19 +52,19 @@ def test_divisors_are_all_that_divide(number: int) -> None:
 
 def test_sessions_fill_the_cores_and_share_the_threads() -> None:
     runs = [spec(str(i), workers=2, groups=2) for i in range(10)]
-    (batch,) = arrange(runs, cores=16)
-    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 8, 1)
-    (batch,) = arrange(runs[:1], cores=16)
-    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 1, 8)
-    (batch,) = arrange(runs, cores=16, threads=3)
+    (batch,) = arrange(runs, ThisMachine(16))
+    assert (batch.workers, len(batch.places), batch.threads) == (2, 8, 1)
+    (batch,) = arrange(runs[:1], ThisMachine(16))
+    assert (batch.workers, len(batch.places), batch.threads) == (2, 1, 8)
+    (batch,) = arrange(runs, ThisMachine(16), threads=3)
     assert batch.threads == 3
-    (batch,) = arrange(runs, cores=1, workers=2)
-    assert (batch.workers, batch.side_by_side, batch.threads) == (2, 1, 1)
+    (batch,) = arrange(runs, ThisMachine(1), workers=2)
+    assert (batch.workers, len(batch.places), batch.threads) == (2, 1, 1)
 
 
 def test_runs_of_unlike_sessions_are_kept_apart_in_order() -> None:
     runs = [spec("a"), spec("b", allreduce="rabenseifner"), spec("c"), spec("d", workers=1, axis=True)]
-    batches = arrange(runs, cores=4)
+    batches = arrange(runs, ThisMachine(4))
     assert [(batch.workers, batch.allreduce, batch.run_ids) for batch in batches] == [
         (4, "ring", ("a", "c")),
         (4, "rabenseifner", ("b",)),
@@ -73,4 +74,4 @@ def test_runs_of_unlike_sessions_are_kept_apart_in_order() -> None:
 
 def test_workers_that_do_not_divide_are_refused_with_those_that_do() -> None:
     with pytest.raises(RequestError, match=r"--workers 4: the 6 groups of run a .* divide them: 1, 2, 3, 6$"):
-        arrange([spec(workers=6, groups=6)], cores=8, workers=4)
+        arrange([spec(workers=6, groups=6)], ThisMachine(8), workers=4)

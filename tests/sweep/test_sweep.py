@@ -11,30 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep_program import PROGRAM, SESSION, spec
 
 from horovod_lb.errors import HlbError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.sweep import run_sweep
 
 pytest.importorskip("mpi4py")
-
-PROGRAM = Path(__file__).with_name("sweep_program.py")
-SESSION = (sys.executable, str(Path(__file__).with_name("trivial_session.py")))
-
-
-def spec(number: int, do: str = "complete", **point: Any) -> dict[str, Any]:
-    allreduce = point.pop("allreduce", "ring")
-    workers = point.pop("workers", 2)
-    return {
-        "schema": 1,
-        "run_id": f"{number:04d}abcd",
-        "study": "s",
-        "point": {"do": do, **point},
-        "seed": 0,
-        "resources": {"workers": workers},
-        "recipe": {"communication": {"allreduce": allreduce}},
-        "derived": {"groups": workers},
-    }
 
 
 class Sweeps:

@@ -35,7 +35,7 @@ def execute(path: Path) -> str:
     if problem:
         raise RunDirectoryError(problem)
     with log_to(rank_log(run.segments / str(number), COMM.rank)):
-        print(f"rank {COMM.rank} of {COMM.size} does {point['do']}")
+        print(f"rank {COMM.rank} of {COMM.size} on {os.uname().nodename} does {point['do']}")
         return train(run, life, point)
 
 
