@@ -39,6 +39,18 @@ def source_diff(folder: Path | None = None, limit: int = 10_000_000) -> bytes | 
 # What decides how a run is computed. No pattern may match a variable that holds a secret; see `_SECRET`.
 ALLOWED = (
     *("HLB_*", "HOROVOD_*", "NCCL_*", "OMPI_MCA_*", "PRTE_MCA_*", "PMIX_MCA_*", "UCX_*", "MPICH_*", "PAMI_*"),
+    *("OMP_*", "KMP_*", "MKL_*", "XLA_FLAGS", "KERAS_BACKEND", "CUDA_*", "ROCR_*", "HIP_*"),
+    *("TF_NUM_*", "TF_XLA_*", "TF_GPU_*", "TF_CUDNN_*", "TF_ENABLE_*", "TF_FORCE_*", "TF_DETERMINISTIC_*"),
+    *("SLURM_JOB_ID", "SLURM_JOB_N*", "SLURM_JOB_PARTITION", "SLURM_JOB_ACCOUNT", "SLURM_JOB_QOS"),
+    *("SLURM_JOB_CPUS_PER_NODE", "SLURM_JOB_GPUS", "SLURM_ARRAY_*", "SLURM_STEP_ID", "SLURM_STEP_N*"),
+    *("SLURM_NTASKS*", "SLURM_NNODES", "SLURM_CPUS_*", "SLURM_GPUS_*", "SLURM_RESTART_COUNT"),
+    *("SLURM_CLUSTER_NAME", "SLURM_MPI_TYPE", "LSB_JOBID", "LSB_JOBINDEX", "LSB_JOBNAME", "LSB_QUEUE"),
+    *("LSB_HOSTS", "LSB_MCPU_HOSTS", "LSB_SUB_HOST", "LSB_DJOB_NUMPROC", "JSM_*", "LOADEDMODULES"),
+    *("CONDA_DEFAULT_ENV", "VIRTUAL_ENV"),
+)
+_SECRET`.
+ALLOWED = (
+    *("HLB_*", "HOROVOD_*", "NCCL_*", "OMPI_MCA_*", "PRTE_MCA_*", "PMIX_MCA_*", "UCX_*", "MPICH_*", "PAMI_*"),
     *("OMP_*", "KMP_*", "MKL_*", "TF_*", "XLA_FLAGS", "KERAS_BACKEND", "CUDA_*", "ROCR_*", "HIP_*"),
     *("GPU_DEVICE_ORDINAL", "SLURM_JOB_*", "SLURM_ARRAY_*", "SLURM_STEP_*", "SLURM_NTASKS*", "SLURM_NNODES"),
     *("SLURM_CPUS_*", "SLURM_GPUS_*", "SLURM_RESTART_COUNT", "SLURM_CLUSTER_NAME", "SLURM_MPI_TYPE"),
