@@ -133,8 +133,8 @@ def _records(stdout: str, stderr: str) -> list[Mapping[str, Any]]:
         records = json.JSONDecoder().raw_decode(stdout[start:])[0]["RECORDS"]
     except (ValueError, KeyError, TypeError):
         raise silent("bjobs", stdout, stderr) from None
-    found = [record for record in records if "ERROR" not in record or record.get("JOBID")]
-    if not found and any(not _NOTHING.search(str(record["ERROR"])) for record in records):
+    found = [record for record in records if record.get("STAT")]
+    if any(not _NOTHING.search(str(record.get("ERROR"))) for record in records if not record.get("STAT")):
         raise silent("bjobs", stdout, stderr)
     return found
 

@@ -122,7 +122,7 @@ def launcher_options(machine: Machine) -> tuple[str, ...]:
 def _values(words: Sequence[str], short: str, long: str) -> list[str]:
     """The values of an option, whether joined to it or the next word."""
     values = []
-    for word, following in zip(words, (*words[1:], ""), strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word in (short, long):
             values.append(following)
         elif word.startswith(f"{long}="):
