@@ -30,7 +30,7 @@ class Choice:
         waiting = {state: self.others[state] for state in TO_SEND if self.others[state]}
         said = []
         if done:
-            said.append(f"{_runs(done)} have their result.".replace("1 run have", "1 run has"))
+            said.append("1 run has its result." if done == 1 else f"{_runs(done)} have their results.")
         if active:
             said.append(f"{_states(active)} already, and not sent again.")
         if settled and not waiting:

@@ -49,7 +49,7 @@ def run(command: Command, machine: Machine | None = None, *, timeout: float = TI
             raise SchedulerError(_not_found(command, machine, error)) from None
         except subprocess.TimeoutExpired:
             raise SchedulerError(
-                f"{_program(command)} has not answered in {timeout:.0f} s: the scheduler is down or slow; "
+                f"{_program(command)} has not answered in {timeout:g} s: the scheduler is down or slow; "
                 "try again later"
             ) from None
         except OSError as error:

@@ -21,7 +21,7 @@ from horovod_lb.runs import RunDirectory, runs_root
 from horovod_lb.runs.atomic import plain, write_bytes
 from horovod_lb.runs.places import VARIABLE
 from horovod_lb.runs.provenance import source_diff
-from horovod_lb.schedulers import render
+from horovod_lb.schedulers.render import render
 
 DIFF = "source.diff"
 Progress = Callable[[int], None]

@@ -201,28 +201,26 @@ def _hints(jobs: Sequence[Planned]) -> Iterator[str]:
 
 def commands(job: Planned, machine: Machine, folder: Path) -> list[str]:
     """The command lines that send a job's links, as one would type them."""
-    from horovod_lb.schedulers import render
-
-    with tempfile.TemporaryDirectory() as temporary:
-        # A command repeats what the script says, so there must be one.
-        script = Path(temporary) / job.script
-        script.write_text(render(job.request))
-        lines = [_command(machine, script, PREVIOUS if link else None) for link in range(job.links)]
-    return [line.replace(str(script), shlex.quote(str(folder / job.script))) for line in lines]
-
-
-def _command(machine: Machine, script: Path, after: str | None) -> str:
     from horovod_lb.batch.client import shown
     from horovod_lb.schedulers import scheduler
+    from horovod_lb.schedulers.render import render
 
-    # An id is a number to the schedulers.
-    command = scheduler(machine.scheduler).submit(script, machine, after=after and _STAND_IN)
-    return shown(command).replace(_STAND_IN, after or "")
+    rules = scheduler(machine.scheduler)
+    lines = []
+    with tempfile.TemporaryDirectory() as temporary:
+        # The command repeats what the script says, so there must be one; and an id is a number.
+        script = Path(temporary) / job.script
+        script.write_text(render(job.request))
+        for link in range(job.links):
+            line = shown(rules.submit(script, machine, after=_STAND_IN if link else None))
+            line = line.replace(str(script), shlex.quote(str(folder / job.script)))
+            lines.append(line.replace(_STAND_IN, PREVIOUS))
+    return lines
 
 
 def print_dry_run(plan: Plan) -> None:
     """Exactly what would be sent: each command and the script it sends."""
-    from horovod_lb.schedulers import render
+    from horovod_lb.schedulers.render import render
 
     for job in plan.jobs:
         print()

@@ -1,0 +1,169 @@
+"""The lock of a study, with real processes: one holder, no orphan, no two that take over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from horovod_lb.batch.lock import LockedError, StudyLock
+from horovod_lb.runs import life
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from horovod_lb.batch.lock import StudyLock
+with StudyLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+# Whoever has the lock writes its process id into a file that must be empty, and takes it out again.
+EXCLUDE = """
+import os, sys, time
+from pathlib import Path
+from horovod_lb.batch.lock import StudyLock
+study, inside = Path(sys.argv[1]), Path(sys.argv[2])
+for _ in range(int(sys.argv[3])):
+    with StudyLock(study, wait=60):
+        descriptor = os.open(inside, os.O_CREAT | os.O_EXCL)
+        time.sleep(0.01)
+        os.close(descriptor)
+        inside.unlink()
+"""
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def holder(study: Path) -> subprocess.Popen[str]:
+    process = start(HOLD, study, 60)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def lock_file(study: Path) -> Path:
+    return study / "submissions" / "lock"
+
+
+def test_it_is_held_for_its_time_only(tmp_path: Path) -> None:
+    with StudyLock(tmp_path) as lock:
+        record = json.loads(lock_file(tmp_path).read_text())
+        assert record["pid"] == os.getpid()
+        assert record["host"] == os.uname().nodename
+        lock.refresh()
+    assert not lock_file(tmp_path).exists()
+    assert [path.name for path in lock_file(tmp_path).parent.iterdir()] == []
+
+
+def test_a_second_one_is_told_who_holds_it(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    said: list[str] = []
+    try:
+        with (
+            pytest.raises(LockedError, match=f"process {process.pid} on"),
+            StudyLock(tmp_path, wait=0.5, say=said.append),
+        ):
+            pass
+        assert len(said) == 1
+        assert str(process.pid) in said[0]
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_waits_for_the_holder(tmp_path: Path) -> None:
+    process = start(HOLD, tmp_path, 1)
+    assert process.stdout is not None
+    process.stdout.readline()
+    with StudyLock(tmp_path, wait=20):
+        assert json.loads(lock_file(tmp_path).read_text())["pid"] == os.getpid()
+    process.communicate(timeout=20)
+
+
+def test_the_lock_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert lock_file(tmp_path).exists()
+    began = time.monotonic()
+    with StudyLock(tmp_path, wait=5):
+        assert time.monotonic() - began < 2
+    assert list(lock_file(tmp_path).parent.iterdir()) == []
+
+
+def test_many_that_want_the_lock_of_a_dead_process(tmp_path: Path) -> None:
+    for attempt in range(3):
+        study = tmp_path / str(attempt)
+        process = holder(study)
+        process.kill()
+        process.communicate()
+        workers = [start(EXCLUDE, study, tmp_path / "inside", 4) for _ in range(4)]
+        errors = [worker.communicate(timeout=100)[1] for worker in workers]
+        assert [worker.returncode for worker in workers] == [0] * 4, errors
+        assert list(lock_file(study).parent.iterdir()) == []
+
+
+def test_whoever_takes_over_may_die_as_well(tmp_path: Path) -> None:
+    process = holder(tmp_path)
+    process.kill()
+    process.communicate()
+    record = json.loads(lock_file(tmp_path).read_text())
+    # A second one had begun to take over, and died before it had the lock itself.
+    second = {**record, "token": "second"}
+    (lock_file(tmp_path).parent / f"lock.{record['token']}").write_text(json.dumps(second))
+    with StudyLock(tmp_path, wait=5):
+        assert json.loads(lock_file(tmp_path).read_text())["pid"] == os.getpid()
+    assert list(lock_file(tmp_path).parent.iterdir()) == []
+
+
+def test_a_holder_on_another_host_must_have_been_silent_for_long(tmp_path: Path) -> None:
+    lock_file(tmp_path).parent.mkdir()
+    record = {"token": "t", "user": "u", "host": "elsewhere", "place": "elsewhere x", "pid": 1}
+    lock_file(tmp_path).write_text(json.dumps(record))
+    with pytest.raises(LockedError, match="elsewhere"), StudyLock(tmp_path, wait=0):
+        pass
+    almost = time.time() - life.STALE_SECONDS + 30
+    os.utime(lock_file(tmp_path), (almost, almost))
+    with pytest.raises(LockedError), StudyLock(tmp_path, wait=0):
+        pass
+    old = time.time() - life.STALE_SECONDS - 1
+    os.utime(lock_file(tmp_path), (old, old))
+    with StudyLock(tmp_path, wait=0):
+        pass
+
+
+def test_a_sign_of_life_makes_it_young(tmp_path: Path) -> None:
+    with StudyLock(tmp_path) as lock:
+        os.utime(lock_file(tmp_path), (0, 0))
+        lock.refresh()
+        assert time.time() - lock_file(tmp_path).stat().st_mtime < 60
+
+
+def test_who_lost_the_lock_may_not_go_on_and_leaves_it_alone(tmp_path: Path) -> None:
+    with StudyLock(tmp_path) as lock:
+        lock_file(tmp_path).write_text(json.dumps({"token": "another"}))
+        with pytest.raises(LockedError, match="taken away"):
+            lock.refresh()
+    assert lock_file(tmp_path).exists()
+
+
+def test_a_lock_that_was_never_written_is_not_for_ever(tmp_path: Path) -> None:
+    lock_file(tmp_path).parent.mkdir()
+    lock_file(tmp_path).touch()
+    with pytest.raises(LockedError), StudyLock(tmp_path, wait=0):
+        pass
+    old = time.time() - 11
+    os.utime(lock_file(tmp_path), (old, old))
+    with StudyLock(tmp_path, wait=0):
+        pass
+    assert not lock_file(tmp_path).exists()
