@@ -207,6 +207,8 @@ _WORDS = {
     JobState.PENDING: "its job waits again",
     JobState.HELD: "its job is held",
 }
+# Reasons that say no more than the state does.
+_SAME = ("none", "timelimit", "nodefail", "nonzeroexitcode", "outofmemory")
 
 
 def _word(job: Known) -> str:
@@ -221,6 +223,6 @@ def _word(job: Known) -> str:
     said = status.reason.strip()
     if said.lower().startswith("cancelled by"):
         return f"its job was {said.lower()}"
-    known = said.lower().replace("_", " ").replace(" ", "")
-    plain = word.lower().replace(" ", "")
-    return f"{word} ({said})" if said and said != "None" and known not in plain else word
+    plain = said.lower().replace("_", "").replace(" ", "")
+    more = plain not in _SAME and plain not in word.lower().replace(" ", "")
+    return f"{word} ({said})" if plain and more else word

@@ -80,7 +80,7 @@ def _overview(found: Sequence[Leftover]) -> None:
     for kind in Kind:
         some = [leftover for leftover in found if leftover.kind is kind]
         rows.append((kind.value, f"{len(some):,}", _size(some) if some else "", kind.option if some else ""))
-    print_table(("left behind", "of", "size", "freed by"), rows, right=("of", "size"))
+    print_table(("left behind", "count", "size", "freed by"), rows, right=("count", "size"))
 
 
 def _list(chosen: Sequence[Leftover]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from horovod_lb.runs import State
 from horovod_lb.runs.summary import Summary, duration, label
@@ -16,6 +16,10 @@ COLUMNS = ("run", "point", "state", "job", "epoch", "accuracy", "images/s", "lef
 _OF_JOBS = ("job", "job left")
 _RIGHT = COLUMNS[4:9]
 _WHY_WIDTH = 90
+# On a narrow terminal these go, in this order, before a reason or a point has less than so many characters.
+_DISPENSABLE = ("images/s", "job left", "left", "job", "accuracy")
+_LEAST_WHY = 24
+_LEAST_POINT = 16
 _COLOURS = {
     State.RUNNING: "cyan",
     State.QUEUED: "blue",
@@ -70,31 +74,51 @@ def print_rich(summaries: Sequence[Summary]) -> None:
     """A table in colour."""
     from rich.console import Console
 
-    Console().print(table(summaries))
+    console = Console()
+    console.print(table(summaries, console.width))
 
 
-def table(summaries: Sequence[Summary], most: int | None = None) -> Table:
-    """A row a run; of more than `most` only those that matter most."""
+def table(summaries: Sequence[Summary], width: int, most: int | None = None) -> Table:
+    """A row a run, `width` characters wide; of more than `most` runs only those that matter most."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    shown = _most_urgent(summaries, most)
     columns = _columns(summaries)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        if name == "":
-            # One line a run: the whole text is in --json, and in the log.
-            made.add_column(name, ratio=1, no_wrap=True, overflow="ellipsis", min_width=12)
-        elif name == "point":
-            made.add_column(name, overflow="fold", min_width=12)
-        else:
-            made.add_column(name, justify="right" if name in _RIGHT else "left", no_wrap=True)
-    for summary in _most_urgent(summaries, most):
+    widths = _fitting(shown, columns, width)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name, wide in widths.items():
+        align: Literal["left", "right"] = "right" if name in _RIGHT else "left"
+        # A line a run, but for long points: the whole of a reason is in --json, and in the log.
+        fold: Literal["fold", "ellipsis"] = "fold" if name == "point" else "ellipsis"
+        made.add_column(name, justify=align, width=wide, no_wrap=name != "point", overflow=fold)
+    for summary in shown:
         colour = _COLOURS.get(summary.state, "")
-        styles = {"state": colour, "run": "bold", "": "bright_black" if colour != "red" else "red"}
-        row = zip(columns, _cells(summary, columns), strict=True)
-        made.add_row(*(Text(cell, style=styles.get(name, "")) for name, cell in row))
+        styles = {"state": colour, "run": "bold", "": "red" if colour == "red" else "bright_black"}
+        cells = dict(zip(columns, _cells(summary, columns), strict=True))
+        made.add_row(*(Text(cells[name], style=styles.get(name, "")) for name in widths))
     return made
+
+
+def _fitting(summaries: Sequence[Summary], columns: Sequence[str], width: int) -> dict[str, int]:
+    """The columns that fit, with their widths; the reasons take what is left."""
+    rows = [columns, *(_cells(summary, columns) for summary in summaries)]
+    widths = {
+        name: max(map(len, column)) for name, column in zip(columns, zip(*rows, strict=True), strict=True)
+    }
+    wanted = widths.pop("")
+    gap = 3
+    for name in (*_DISPENSABLE, None):
+        left = width - sum(widths.values()) - gap * len(widths)
+        if left >= min(wanted, _LEAST_WHY) or name is None:
+            break
+        widths.pop(name, None)
+    if left < min(wanted, _LEAST_WHY):
+        narrow = max(_LEAST_POINT, widths["point"] + left - min(wanted, _LEAST_WHY))
+        left += widths["point"] - narrow
+        widths["point"] = narrow
+    return {**widths, "": min(wanted, left)} if wanted and left > 0 else widths
 
 
 def why(summary: Summary) -> str:

@@ -72,7 +72,10 @@ def _draw(found: Iterator[Look]) -> Look:
             if len(summaries) > room:
                 foot.insert(0, f"{len(summaries) - room} more not shown")
             warning = [Text(problem, style="yellow")] if problem else []
-            live.update(Group(table(summaries, room), Text("; ".join(foot)), *warning), refresh=True)
+            live.update(
+                Group(table(summaries, live.console.width, room), Text("; ".join(foot)), *warning),
+                refresh=True,
+            )
     return summaries, problem
 
 

@@ -86,11 +86,12 @@ def test_states_follow_from_exit_record_then_heartbeat_then_scheduler(
 @pytest.mark.parametrize(
     ("line", "state", "reason"),
     [
-        ("100 TIMEOUT TimeLimit", State.LOST, "timeout (TimeLimit)"),
+        ("100 TIMEOUT TimeLimit", State.LOST, "timeout"),
         ("100 NODE_FAIL NodeFail", State.LOST, "node failure"),
         ("100 OUT_OF_MEMORY None", State.LOST, "out of memory"),
         ("100 PREEMPTED None", State.LOST, "preempted"),
-        ("100 FAILED NonZeroExitCode", State.LOST, "its job failed (NonZeroExitCode)"),
+        ("100 FAILED NonZeroExitCode", State.LOST, "its job failed"),
+        ("100 FAILED JobLaunchFailure", State.LOST, "its job failed (JobLaunchFailure)"),
         ("100 COMPLETED None", State.LOST, "its job ended without a record of the run"),
         ("100 PENDING JobHeldUser", State.QUEUED, "held: JobHeldUser"),
         ("100 PENDING Priority", State.QUEUED, "Priority"),

@@ -4,7 +4,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,13 @@ def test_json_has_everything(runs: Path) -> None:
         "images_per_second": 12345.6,
         "seconds_left": None,
         "error": None,
+        "job": None,
+        "job_state": None,
+        "reason": None,
+        "job_seconds_left": None,
+        "nodes": None,
     }
+    assert found["problem"] is None
 
 
 @pytest.mark.parametrize(
@@ -137,60 +142,6 @@ def test_a_study_that_is_not_there_is_a_wrong_request(
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_logs_are_printed_by_the_beginning_of_the_id(runs: Path) -> None:
-    assert hlb("logs", "demo", "c", "--runs", runs).stdout == "line 1\nline 2\nline 3\n"
-    assert hlb("logs", "demo", "cd33", "--runs", runs, "--tail", "2").stdout == "line 2\nline 3\n"
-    assert hlb("logs", "demo", "cd33", "--runs", runs, "--tail", "0").stdout == ""
-    assert hlb("logs", "demo", "cd33", "--runs", runs, "--follow").stdout == "line 1\nline 2\nline 3\n"
-
-
-@pytest.mark.parametrize(
-    ("prefix", "message"),
-    [("a", "2 runs begin with 'a': aa11, ab22"), ("zz", "no run in"), ("aa11", "has not begun yet")],
-)
-def test_logs_that_cannot_be_had_say_why(runs: Path, prefix: str, message: str) -> None:
-    done = hlb("logs", "demo", prefix, "--runs", runs)
-    assert done.returncode == 2
-    assert message in done.stderr
-
-
-def test_following_a_log_ends_with_the_run(tmp_path: Path) -> None:
-    life = make_run(tmp_path / "s", "aa", 1).begin_life()
-    log = life.directory / "log"
-    log.write_text("begin\n")
-    command = [sys.executable, "-m", "horovod_lb.cli.main", "logs", str(tmp_path / "s"), "aa", "-f"]
-    follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    time.sleep(1)
-    assert follower.poll() is None
-    with log.open("a") as file:
-        file.write("end\n")
-    life.finish("completed")
-    assert follower.communicate(timeout=20)[0] == "begin\nend\n"
-
-
-def test_clean_deletes_failed_and_lost_runs_after_asking(tmp_path: Path) -> None:
-    study = tmp_path / "s"
-    make_run(study, "good", 1).begin_life().finish("completed")
-    make_run(study, "planned", 2)
-    alive = make_run(study, "alive", 3).begin_life()
-    (make_run(study, "bad", 4).begin_life()).finish("failed")
-
-    def names() -> set[str]:
-        return {entry.name for entry in study.iterdir()}
-
-    everything = {"good", "planned", "alive", "bad"}
-    assert "bad  failed" in hlb("clean", study, "--dry-run").stdout
-    assert names() == everything
-    assert hlb("clean", study, input="n\n").returncode == 1
-    assert names() == everything
-    assert hlb("clean", study, input="y\n").returncode == 0
-    assert names() == everything - {"bad"}
-    assert "nothing to delete" in hlb("clean", study).stdout
-    assert hlb("clean", study, "--all", "--yes").returncode == 0
-    assert names() == {"alive"}
-    alive.heartbeat(epoch=1)
 
 
 def cpu_seconds_of_children() -> float:
