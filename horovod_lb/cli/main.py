@@ -40,6 +40,7 @@ VERBS = {
     "clean": Verb("horovod_lb.cli.clean:clean", "Free what runs have left behind on the disk."),
     "collect": Verb("horovod_lb.cli.collect:collect", "Gather finished runs into the result tables."),
     "doctor": Verb("horovod_lb.cli.doctor:doctor", "Check what is installed and what the scheduler answers."),
+    "preflight": Verb("horovod_lb.cli.preflight:preflight", "Let every rank of an allocation look around."),
     "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
     "report": Verb("horovod_lb.cli.report:report", "Write tables and figures as one HTML file."),
 }
