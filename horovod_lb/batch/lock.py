@@ -81,7 +81,7 @@ class StudyLock:
         os.utime(self.path)
 
     def _mine(self) -> bool:
-        return (read_json(self.path) or {}).get("token") == self._record["token"]
+        return bool((read_json(self.path) or {}).get("token") == self._record["token"])
 
 
 def _take(path: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ def _alive(path: Path, holder: Mapping[str, Any]) -> bool:
         return True  # released just now: the next look takes it
     if not holder:
         return age < UNWRITTEN_SECONDS
-    return bool(life.is_alive(holder, time.time() - age))
+    return life.is_alive(holder, time.time() - age)
 
 
 def _now_there(folder: Path) -> float:

@@ -199,11 +199,16 @@ def _hints(jobs: Sequence[Planned]) -> Iterator[str]:
             return
 
 
-def commands(job: Planned, machine: Machine, folder: Path) -> list[str]:
-    """The command lines that send a job's links, as one would type them."""
+def commands(job: Planned, machine: Machine, folder: Path, *, short: bool = False) -> list[str]:
+    """The command lines that send a job's links, as one would type them.
+
+    `short`: without what Slurm reads in the script itself.
+    """
     from horovod_lb.batch.client import shown
     from horovod_lb.schedulers import scheduler
     from horovod_lb.schedulers.render import render
+    from horovod_lb.schedulers.types import Command
+    from horovod_lb.schedulers.words import directives
 
     rules = scheduler(machine.scheduler)
     lines = []
@@ -211,8 +216,11 @@ def commands(job: Planned, machine: Machine, folder: Path) -> list[str]:
         # The command repeats what the script says, so there must be one; and an id is a number.
         script = Path(temporary) / job.script
         script.write_text(render(job.request))
+        repeated = {"--parsable", *directives(script, "#SBATCH")} if short else set()
         for link in range(job.links):
-            line = shown(rules.submit(script, machine, after=_STAND_IN if link else None))
+            command = rules.submit(script, machine, after=_STAND_IN if link else None)
+            words = tuple(word for word in command.argv if word not in repeated)
+            line = shown(Command(words, command.stdin))
             line = line.replace(str(script), shlex.quote(str(folder / job.script)))
             lines.append(line.replace(_STAND_IN, PREVIOUS))
     return lines

@@ -10,6 +10,8 @@ import typer
 
 from horovod_lb.cli import jobs
 
+SHOWN = 10
+
 
 def render(
     study: jobs.StudyFile,
@@ -72,8 +74,10 @@ def render(
         return
     jobs.print_jobs(planned)
     print(f"{jobs.count(len(planned), 'script')} in {out}, run folders in {folder}. To send them by hand:")
-    for job in planned:
-        for command in jobs.commands(job, site, out):
+    for job in planned[:SHOWN]:
+        for command in jobs.commands(job, site, out, short=True):
             print(f"  {command}")
+    if len(planned) > SHOWN:
+        print(f"  ... and so on to {planned[-1].script}; --json prints all commands")
     if any(job.links > 1 for job in planned):
         print(f"{jobs.PREVIOUS}: the id that the scheduler gave the job before it.")
