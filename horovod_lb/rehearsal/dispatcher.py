@@ -23,7 +23,9 @@ from horovod_lb.rehearsal.life import Life, token
 from horovod_lb.rehearsal.site import Site, read_site
 from horovod_lb.rehearsal.table import DONE, FAILED, HELD, OVER, PENDING, RUNNING, Element, Job, Table
 
-TICK_SECONDS = 0.05
+TICK_SECONDS = 0.1
+# A clock that stands still is written down so often.
+PAUSE_SECONDS = 1.0
 # Between the lives of a job that requeued itself.
 REQUEUE_SECONDS = 0.2
 
@@ -37,9 +39,12 @@ class Living(Protocol):
     def pid(self) -> int | None: ...  # noqa: D102
     @property
     def cause(self) -> str: ...  # noqa: D102
+    @property
+    def paused(self) -> float: ...  # noqa: D102
     def poll(self) -> int | None: ...  # noqa: D102
     def end(self, cause: str, sequence: Sequence[tuple[str, float]]) -> None: ...  # noqa: D102
     def signal(self, name: str, *, group: bool) -> None: ...  # noqa: D102
+    def hurry(self) -> None: ...  # noqa: D102
     def kill(self, cause: str) -> None: ...  # noqa: D102
 
 
@@ -96,7 +101,9 @@ class Dispatcher:
             element.wish = []
         status = life.poll()
         if status is None:
-            return wished
+            moved = abs(life.paused - element.paused) > PAUSE_SECONDS
+            element.paused = life.paused if moved else element.paused
+            return wished or moved
         del self.lives[job.id, element.index]
         self._finish(job, element, status, life.cause)
         return True
@@ -119,6 +126,8 @@ class Dispatcher:
             life.end("requeue", job.policy.on_requeue)
         elif kind == "fail":
             life.kill("node")
+        elif kind == "hurry":
+            life.hurry()
         elif kind == "signal":
             life.signal(rest[0], group=rest[1:] != ["shell"])
 
@@ -172,6 +181,7 @@ class Dispatcher:
     def _begin(self, job: Job, element: Element, hosts: list[str]) -> None:
         element.hosts, element.life, element.start = hosts, element.life + 1, time.time()
         element.state, element.cause, element.exit_code, element.finish = RUNNING, "", None, None
+        element.paused = 0.0
         self._prepare(self.table, job, element)
         life = self._start(self.table, job, element)
         self.lives[job.id, element.index] = life

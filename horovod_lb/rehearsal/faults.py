@@ -47,13 +47,25 @@ def fail_node(folder: Path, job_id: int, index: int = 0) -> None:
     A rerunnable job (`bsub -r`, `sbatch --requeue`) starts over, another one is over.
     ValueError: it does not run.
     """
+    _wish(folder, job_id, index, "fail")
+
+
+def hurry(folder: Path, job_id: int, index: int = 0) -> None:
+    """Moves the clock of a running job on to the next signal that its wall time brings: warning, limit, end.
+
+    ValueError: it does not run.
+    """
+    _wish(folder, job_id, index, "hurry")
+
+
+def _wish(folder: Path, job_id: int, index: int, kind: str) -> None:
     table = Table(folder)
     with table.locked():
         job = table.job(job_id)
         element = job.element(index) if job else None
         if job is None or element is None or element.state != RUNNING:
             raise ValueError(f"{job_id}[{index}] does not run")
-        element.wish = ["fail"]
+        element.wish = [kind]
         table.write(job)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from horovod_lb.rehearsal.processes import started
 from horovod_lb.rehearsal.table import Job
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1
 NODES, CORES, RUNNING = "nodes", "cores", "running"
 
 

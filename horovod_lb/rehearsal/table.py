@@ -25,8 +25,10 @@ class Element:
     """A job, or one of an array. `index` is 0 without an array.
 
     life: how often it was started. cause: why it ended or waits: `limit owner node lost requeue`, or nothing.
-    wish: what a command asks of the dispatcher: `["kill"]`, `["requeue"]`, `["fail"]`, `["signal", "USR2"]`.
-    earlier: how earlier lives ended, (cause, start, end). pid: its process session. not_before: as a time.
+    wish: what a command asks of the dispatcher: `["kill"]`, `["requeue"]`, `["fail"]`, `["hurry"]`,
+    `["signal", "USR2"]`.
+    earlier: how earlier lives ended, (cause, start, end). pid: its process session.
+    paused: seconds in which its clock stood still. not_before: as a time.
     """
 
     index: int
@@ -41,6 +43,7 @@ class Element:
     wish: list[str] = field(default_factory=list)
     earlier: list[list[Any]] = field(default_factory=list)
     pid: int | None = None
+    paused: float = 0.0
     not_before: float = 0.0
 
 
@@ -100,6 +103,13 @@ class Job:
     def over(self) -> bool:
         """All of it is done or failed."""
         return all(element.state in OVER for element in self.elements)
+
+    def seconds_run(self, element: Element) -> float:
+        """How long this life runs or ran, by the site's clock."""
+        if element.start is None:
+            return 0.0
+        run = (element.finish or time.time()) - element.start - element.paused
+        return max(0.0, run) * 60 / self.minute
 
     def element(self, index: int) -> Element | None:
         """The element with this index."""

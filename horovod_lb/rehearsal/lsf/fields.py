@@ -110,26 +110,20 @@ def _exit_code(job: Job, element: Element) -> str:
     return str(element.exit_code) if over else ""
 
 
-def _seconds_run(job: Job, element: Element) -> float:
-    """By the site's clock."""
-    run = (element.finish or time.time()) - element.start if element.start else 0.0
-    return run * 60 / job.minute
-
-
 def _run_time(job: Job, element: Element) -> str:
-    return f"{_seconds_run(job, element):.0f} second(s)"
+    return f"{job.seconds_run(element):.0f} second(s)"
 
 
 def _time_left(job: Job, element: Element) -> str:
     if job.minutes is None or element.state != RUNNING:
         return ""
-    minutes = max(0, int(job.minutes - _seconds_run(job, element) / 60))
+    minutes = max(0, int(job.minutes - job.seconds_run(element) / 60))
     return f"{minutes // 60}:{minutes % 60:02} L"
 
 
 def _finish_time(job: Job, element: Element) -> str:
     if element.state == RUNNING and element.start and job.minutes is not None:
-        return f"{moment(element.start + job.minutes * job.minute)} L"
+        return f"{moment(element.start + element.paused + job.minutes * job.minute)} L"
     return moment(element.finish) if element.state in OVER else ""
 
 

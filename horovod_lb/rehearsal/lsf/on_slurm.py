@@ -32,6 +32,7 @@ class SlurmLife:
     """A life of a job as one batch job of a real Slurm; the same calls as `life.Life`."""
 
     pid = None
+    paused = 0.0
 
     def __init__(self, site: Site, table: Table, job: Job, element: Element) -> None:
         self.job = job
@@ -73,6 +74,9 @@ class SlurmLife:
     def signal(self, name: str, *, group: bool) -> None:
         """A signal to the batch shell, and with `group` to its steps."""
         self._cancel(f"--signal={name}", "--full" if group else "--batch")
+
+    def hurry(self) -> None:
+        """Slurm's clock cannot be moved."""
 
     def kill(self, cause: str) -> None:
         """At once."""

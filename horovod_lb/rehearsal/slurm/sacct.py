@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from horovod_lb.rehearsal.faults import answer
 from horovod_lb.rehearsal.options import Option, OptionError, getopt, text
 from horovod_lb.rehearsal.site import here
-from horovod_lb.rehearsal.slurm.table import compressed, label, pick, seconds_run, span, state
+from horovod_lb.rehearsal.slurm.table import compressed, label, pick, span, state
 from horovod_lb.rehearsal.table import OVER, Element, Job, Table
 
 _Value = Callable[[Job, Element], str]
@@ -37,7 +37,7 @@ _FIELDS: dict[str, tuple[str, _Value]] = {
         "Account": lambda job, element: job.account,
         "State": lambda job, element: state(element) + (" by 0" if state(element) == "CANCELLED" else ""),
         "ExitCode": _exit_code,
-        "Elapsed": lambda job, element: span(seconds_run(job, element)),
+        "Elapsed": lambda job, element: span(job.seconds_run(element)),
         "NNodes": lambda job, element: str(job.nodes),
         "NodeList": lambda job, element: compressed(element.hosts) or "None assigned",
         "Start": lambda job, element: _moment(element.start),

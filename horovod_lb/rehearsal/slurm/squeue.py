@@ -12,14 +12,15 @@ from typing import Any
 from horovod_lb.rehearsal.faults import answer
 from horovod_lb.rehearsal.options import Option, OptionError, getopt, text
 from horovod_lb.rehearsal.site import here, read_site
-from horovod_lb.rehearsal.slurm.table import One, compressed, label, pick, reason, seconds_run, span, state
+from horovod_lb.rehearsal.slurm.table import One, compressed, label, pick, reason, span, state
 from horovod_lb.rehearsal.table import OVER, PENDING, Element, Job, Table, remembered
 
 _DEFAULT = "%.18i %.9P %.8j %.8u %.2t %.10M %.6D %R"
 _TITLES = {
     "i": "JOBID", "P": "PARTITION", "j": "NAME", "u": "USER", "t": "ST", "T": "STATE", "M": "TIME",
     "D": "NODES", "R": "NODELIST(REASON)", "r": "REASON", "N": "NODELIST", "L": "TIME_LEFT",
-    "l": "TIME_LIMIT", "F": "ARRAY_JOB_ID", "K": "ARRAY_TASK_ID", "a": "ACCOUNT", "E": "DEPENDENCY", "S": "START_TIME",
+    "l": "TIME_LIMIT", "F": "ARRAY_JOB_ID", "K": "ARRAY_TASK_ID", "a": "ACCOUNT", "E": "DEPENDENCY",
+    "S": "START_TIME",
 }  # fmt: skip
 _SHORT = {
     "PENDING": "PD", "RUNNING": "R", "COMPLETED": "CD", "FAILED": "F", "TIMEOUT": "TO", "CANCELLED": "CA",
@@ -127,7 +128,7 @@ def _value(letter: str, job: Job, elements: Sequence[Element]) -> str:
     why = reason(job, first)
     hosts = compressed(first.hosts)
     limit = (job.minutes or 0) * 60
-    left = max(0.0, limit - seconds_run(job, first)) if first.state not in (PENDING,) else limit
+    left = max(0.0, limit - job.seconds_run(first)) if first.state not in (PENDING,) else limit
     values = {
         "i": f"{job.id}_[{_indices(elements, job)}]" if several else label(job, first),
         "F": str(job.id),
@@ -138,7 +139,7 @@ def _value(letter: str, job: Job, elements: Sequence[Element]) -> str:
         "a": job.account,
         "t": _SHORT[state(first)],
         "T": state(first),
-        "M": span(seconds_run(job, first)),
+        "M": span(job.seconds_run(first)),
         "D": str(job.nodes),
         "R": hosts or f"({why})",
         "r": why,

@@ -52,12 +52,6 @@ def span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def seconds_run(job: Job, element: Element) -> float:
-    """By the site's clock."""
-    run = (element.finish or time.time()) - element.start if element.start else 0.0
-    return run * 60 / job.minute
-
-
 def compressed(hosts: Sequence[str]) -> str:
     """`node[1-3,7]`; hosts of one prefix."""
     if len(hosts) < 2:
