@@ -41,11 +41,13 @@ limit = "2:00"
 class Site:
     """A folder with a study, its machine `site` and the commands of a Slurm that is not there."""
 
-    def __init__(self, folder: Path, *, study: str = STUDY, profile: str = PROFILE) -> None:
+    def __init__(
+        self, folder: Path, *, study: str = STUDY, profile: str = PROFILE, name: str = "tiny"
+    ) -> None:
         self.folder = folder
         self.study = folder / "tiny.yaml"
         self.runs = folder / "runs"
-        self.study_folder = self.runs / "tiny"
+        self.study_folder = self.runs / name
         (folder / "machines").mkdir(parents=True)
         (folder / "bin").mkdir()
         (folder / "home").mkdir()
@@ -118,3 +120,25 @@ class Site:
     def run_ids(self) -> set[str]:
         plan = json.loads(self.hlb("plan", self.study, "--json").stdout)
         return {run["run_id"] for run in plan["runs"]}
+
+
+def killed_at(site: Site, point: str, calls: int = 1) -> subprocess.CompletedProcess[str]:
+    """A sender that kills itself at the n-th call of `point`."""
+    script = f"""
+import os, signal
+from horovod_lb.batch import client, folders, send, submission, submit
+owner = {point.rpartition(".")[0]}
+name = {point.rpartition(".")[2]!r}
+whole, calls = getattr(owner, name), []
+def dies(*arguments, **options):
+    calls.append(1)
+    if len(calls) == {calls}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(*arguments, **options)
+setattr(owner, name, dies)
+from horovod_lb.cli.main import main
+main(["submit", {str(site.study)!r}, "--machine", "site"])
+"""
+    return subprocess.run(
+        [sys.executable, "-c", script], env=site.environment, capture_output=True, text=True, timeout=60
+    )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from standin_site import PROFILE, STUDY, Site
+from standin_site import PROFILE, STUDY, Site, killed_at
 
 from horovod_lb.batch.submission import submissions
 from horovod_lb.runs import RunDirectory
@@ -84,28 +83,6 @@ POINTS = [
     "client.run",  # before anything is asked
     "submission.Submission.with_link",  # the first job is sent, its id not written
 ]
-
-
-def killed_at(site: Site, point: str, calls: int = 1) -> subprocess.CompletedProcess[str]:
-    """A sender that kills itself at the n-th call of `point`."""
-    script = f"""
-import os, signal
-from horovod_lb.batch import client, folders, send, submission, submit
-owner = {point.rpartition(".")[0]}
-name = {point.rpartition(".")[2]!r}
-whole, calls = getattr(owner, name), []
-def dies(*arguments, **options):
-    calls.append(1)
-    if len(calls) == {calls}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return whole(*arguments, **options)
-setattr(owner, name, dies)
-from horovod_lb.cli.main import main
-main(["submit", {str(site.study)!r}, "--machine", "site"])
-"""
-    return subprocess.run(
-        [sys.executable, "-c", script], env=site.environment, capture_output=True, text=True, timeout=60
-    )
 
 
 @pytest.mark.parametrize("point", POINTS)
