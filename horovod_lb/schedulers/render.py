@@ -31,7 +31,8 @@ def render(request: JobRequest, *, templates: Sequence[Path] = ()) -> str:
     """The job script of `request`.
 
     Templates come from the folders `templates`, then the user's `~/.config/horovod_lb/templates`, then the
-    package: a file of the same name in an earlier one replaces that of a later one.
+    package: a file of the same name in an earlier one replaces that of a later one, and may extend the
+    package's as `shipped/slurm/job.sbatch.j2`.
 
     Raises:
         RequestError: the request cannot be written as a script for its machine.
@@ -144,7 +145,12 @@ def _engine(folders: tuple[Path, ...]) -> jinja2.Environment:
     import jinja2
 
     engine = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([str(folder) for folder in folders]),
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.FileSystemLoader(folders),
+                jinja2.PrefixLoader({"shipped": jinja2.FileSystemLoader(SHIPPED)}),
+            ]
+        ),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # shell, not HTML: every value goes through a filter of `shell`
         trim_blocks=True,

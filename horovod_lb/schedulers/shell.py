@@ -39,7 +39,7 @@ def path(value: object) -> str:
 def one_line(value: object) -> str:
     """A line of the profile's own as it is. RequestError: it would end the line that it stands on."""
     text = str(value)
-    if re.search(r"[\n\r\v\f\0\x85\u2028\u2029]", text):
+    if set(text) & set("\n\r\0"):
         raise RequestError(f"{text!r} cannot stand on a line with a directive: it holds the end of a line")
     return text
 

@@ -65,7 +65,7 @@ def directives(script: Path, mark: str) -> list[str]:
     `bsub FILE` need not read them in the file at all.
     """
     words: list[str] = []
-    for line in _read(script).splitlines():
+    for line in _read(script).split("\n"):
         if line.startswith(f"{mark} "):
             words += shlex.split(line.removeprefix(mark))
         elif line and not line.startswith("#"):

@@ -20,7 +20,7 @@ LSF = Lsf()
 def script(tmp_path: Path) -> Path:
     path = tmp_path / "0.sh"
     path.write_text(
-        '#!/bin/bash\n#BSUB -J "x[1-20]%4"\n#BSUB -W 2:00\n#BSUB -alloc_flags "gpumps smt1"\n\nls\n#BSUB -n 9\n'
+        '#!/bin/bash\n#BSUB -J "x[1-20]%4"\n#BSUB -W 2:00\n#BSUB -alloc_flags "gpumps smt1"\n\nls\n#BSUB -x\n'
     )
     return path
 
