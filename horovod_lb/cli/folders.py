@@ -26,8 +26,24 @@ def study_folder(target: str, runs: Path | None) -> Path:
     else:
         folder = runs_root(runs) / target
     if not folder.is_dir():
+        folder = _on_scratch(folder, runs) or folder
+    if not folder.is_dir():
         raise RequestError(f"no runs in {folder}: `hlb run` makes them, --runs or $HLB_RUNS says where")
     return folder
+
+
+def _on_scratch(folder: Path, runs: Path | None) -> Path | None:
+    """Where `hlb submit` puts the runs of a study on the default machine, if it has a scratch folder."""
+    from horovod_lb.errors import HlbError
+
+    try:
+        from horovod_lb.batch.folders import study_folder as submitted
+        from horovod_lb.machines import default_machine, load_machine
+
+        name = default_machine()
+        return submitted(runs, load_machine(name), folder.name) if name else None
+    except HlbError:
+        return None  # a profile that does not hold together is for `hlb machines` to say
 
 
 def find_run(folder: Path, prefix: str) -> RunDirectory:
