@@ -11,7 +11,7 @@ from alongside import Scenarios, bodies
 from slurm_cluster import Cluster
 
 # Nodes that tests may crash are apart from those on which the others work.
-PARTITIONS = {"batch": ("m1", "m2"), "frail": ("m3", "m4", "m5"), "orphan": ("m6", "m7")}
+PARTITIONS = {"batch": ("m1", "m2"), "frail": ("m3", "m4", "m5"), "orphan": ("m6", "m7"), "closed": ("m1", "m2")}
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,8 @@ def cluster(why_not: str | None) -> Iterator[Cluster]:
     if why_not:
         pytest.skip(f"no real Slurm: {why_not}")
     with slurm_cluster.cluster(PARTITIONS) as started:
+        # Jobs in it wait until somebody gives them another partition.
+        started.run("scontrol", "update", "PartitionName=closed", "State=DOWN")
         yield started
 
 

@@ -47,6 +47,7 @@ PARTITION = "PartitionName={name} Nodes={nodes} Default={default} MaxTime=1:00:0
 ACCOUNTING = """\
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
+AccountingStoragePass={folder}/munge.socket
 AccountingStorageEnforce=associations"""
 DATABASE = """\
 AuthType=auth/munge
@@ -84,7 +85,9 @@ def write(
         folder=folder,
         credential_seconds=credential_seconds,
         remembered_seconds=remembered_seconds,
-        accounting=ACCOUNTING if accounting else "AccountingStorageType=accounting_storage/none",
+        accounting=ACCOUNTING.format(folder=folder)
+        if accounting
+        else "AccountingStorageType=accounting_storage/none",
     )
     for name, address in addresses.items():
         (folder / "spool" / name).mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -33,8 +34,8 @@ class Pace(keras.callbacks.Callback):
         time.sleep(self.seconds)
 
 def main(run):
-    first = run.directory.life_number() == 1
-    pace = Pace(float(os.environ.get("SECONDS_A_STEP", 0)) if first else 0)
+    slow = run.directory.life_number() <= int(os.environ.get("SLOW_LIVES", 1))
+    pace = Pace(float(os.environ.get("SECONDS_A_STEP", 0)) if slow else 0)
     model = hlb.models.build("digits_cnn", classes=10)
     run.fit(model, run.optimizer(), run.load_data(), callbacks=[pace])
 
@@ -64,7 +65,7 @@ PROFILE: Mapping[str, Any] = {
     "mpi": "pmix",
     "queue": "batch",
     "gpus_per_node": 1,
-    "cores_per_node": 2,
+    "cores_per_node": 1,
     "ranks_per_node": 1,
     "grace_minutes": 1,
 }
@@ -81,24 +82,42 @@ TIMING = ("images_per_second", "seconds")
 class Study:
     """The study in a folder of its own, on a cluster."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
+    def __init__(
+        self, cluster: Cluster, folder: Path, reference: Callable[[], RunDirectory] | None = None
+    ) -> None:
         self.cluster, self.folder = cluster, folder
         self.runs_root = folder / "runs"
+        self._reference = reference
 
-    def write(self, *, seconds_a_step: float = 0, **profile: Any) -> None:
+    @property
+    def reference(self) -> RunDirectory:
+        """The run of seed 0, trained without Slurm, Slurm's launcher and interruption."""
+        assert self._reference is not None
+        return self._reference()
+
+    def train_here(self) -> RunDirectory:
+        """Trains seed 0 on this machine, on two ranks with a thread each as the profile has it."""
+        self.write()
+        words = ("run", "study.yaml", "--workers", "2", "--threads", "1", "--where", "seed == 0")
+        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [*HLB, *words], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.run
+
+    def write(self, *, seconds_a_step: float = 0, slow_lives: int = 1, **profile: Any) -> None:
         """Writes study, job and the profile `emulated`; `profile` are keys that differ from `PROFILE`.
 
-        seconds_a_step: how long the first life of a run waits after each of the `STEPS` steps.
+        seconds_a_step: how long the first `slow_lives` lives of a run wait after each of the `STEPS` steps.
         """
         machines = self.folder / "machines"
         machines.mkdir(parents=True, exist_ok=True)
         (self.folder / "job.py").write_text(JOB)
         (self.folder / "study.yaml").write_text(STUDY)
-        lines = [f"{key} = {json.dumps(value)}" for key, value in {**PROFILE, **profile}.items()]
-        lines.append("[environment]")
-        environment = {**ENVIRONMENT, "SECONDS_A_STEP": str(seconds_a_step)}
-        lines += [f"{key} = {json.dumps(value)}" for key, value in environment.items()]
-        (machines / "emulated.toml").write_text("\n".join(lines) + "\n")
+        pace = {"SECONDS_A_STEP": str(seconds_a_step), "SLOW_LIVES": str(slow_lives)}
+        keys = {**PROFILE, "environment": {**ENVIRONMENT, **pace}, **profile}
+        (machines / "emulated.toml").write_text("".join(f"{key} = {toml(keys[key])}\n" for key in keys))
 
     def on_login(self, *command: str, expect: int | None = 0, timeout: float = 300) -> str:
         """`command` on the login node, in the study's folder; what it prints on both streams."""
@@ -155,18 +174,18 @@ class Study:
         mine = {words[0] for words in map(str.split, jobs) if str(self.folder) in words[-1]}
         return sorted(mine, key=int)
 
-    def job(self) -> dict[str, str]:
-        """What `scontrol show job` says of the only job, key by key."""
-        (job_id,) = self.job_ids()
-        words = self.on_login("scontrol", "show", "job", job_id).split()
+    def job(self, number: int = 0) -> dict[str, str]:
+        """What `scontrol show job` says of the first job, or of a later one, key by key."""
+        words = self.on_login("scontrol", "show", "job", self.job_ids()[number]).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def wait_for(self, what: str, holds: Callable[[], object], seconds: float = 300) -> None:
         """Waits until `holds()`; what the files and the scheduler say is in the error otherwise."""
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         while not holds():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"no {what} after {seconds:.0f} s\n{self.story()}")
+            failed = any((run.read_exit() or {}).get("state") == "failed" for run in self.runs())
+            if failed or time.monotonic() - began > seconds:
+                raise AssertionError(f"no {what} after {time.monotonic() - began:.0f} s\n{self.story()}")
             time.sleep(0.5)
 
     def wait_for_epochs(self, epochs: int, seconds: float = 180) -> None:
@@ -190,15 +209,34 @@ class Study:
         lines = self.on_login("squeue", "--noheader", "--format=%T %o").splitlines()
         return [line.split()[0] for line in lines if str(self.folder) in line]
 
+    def processes_on(self, node: str) -> list[str]:
+        """Command lines on `node` that name a folder of this study: ranks, launchers, the task."""
+        machine = self.cluster.nodes[node]
+        return [line for line in machine.run("ps", "-eo", "args").splitlines() if str(self.folder) in line]
+
     def story(self) -> str:
         """Everything that helps to understand a failure."""
         said = [
             self.on_login(*HLB, "status", "study.yaml", expect=None),
             self.on_login("squeue", expect=None),
         ]
-        logs = [path for path in sorted(self.folder.glob("runs/digits/submissions/*/*")) if path.is_file()]
-        said += [f"--- {path}\n{path.read_text(errors='replace')[-3000:]}" for path in logs]
+        logs = sorted(self.folder.glob("runs/digits/submissions/*/*.log"))
+        said += [f"--- {path}\n{path.read_text(errors='replace')[-2000:]}" for path in logs]
         return "\n".join(said)
+
+
+def toml(value: Any) -> str:
+    """A value on a line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {toml(value[key])}" for key in value) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
+
+
+def provenance(run: RunDirectory, life: int = 1) -> dict[str, Any]:
+    """What a life says of its origin."""
+    return dict(json.loads((run.segments / str(life) / "provenance.json").read_text()))
 
 
 def weights(run: RunDirectory) -> list[np.ndarray]:
