@@ -34,6 +34,7 @@ VERBS = {
     "render": Verb("horovod_lb.cli.render:render", "Write the job scripts of a study to a folder."),
     "submit": Verb("horovod_lb.cli.submit:submit", "Send the runs of a study to a batch system."),
     "retry": Verb("horovod_lb.cli.retry:retry", "Send failed, lost and cancelled runs again."),
+    "rehearse": Verb("horovod_lb.cli.rehearse:rehearse", "Play a batch system with a study in miniature."),
     "status": Verb("horovod_lb.cli.status:status", "Show how far the runs of a study are."),
     "logs": Verb("horovod_lb.cli.logs:logs", "Print or follow the log of a run."),
     "cancel": Verb("horovod_lb.cli.cancel:cancel", "Stop runs for good, and the batch jobs they are in."),
