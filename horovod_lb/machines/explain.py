@@ -18,6 +18,7 @@ _NEEDED = {
     **NEEDED,
     "dict_type": "a table",
     "model_type": "a table",
+    "less_than_equal": "a number <= {le:g}",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
 }
@@ -26,7 +27,7 @@ _ALLOWED = {
     "account": "letters, digits and _.,:@%+=/-",
     "queue": "letters, digits and _.,:@%+=/-",
     "modules": "letters, digits and _.,:@%+=/-, a module each",
-    "environment": "names of environment variables",
+    "environment.[key]": "names of environment variables",
 }
 
 
@@ -38,7 +39,8 @@ def machine_error(error: ValidationError, where: Callable[[KeyPath], str], name:
         path: KeyPath = tuple(part for part in detail["loc"] if part != "[key]")
         path = (*path, *context.get("key", ()))
         key = f"{dotted(path)}: " if path else ""
-        found.append(f"{where(path)}: {key}{_sentence(detail['type'], detail['input'], context, path)}")
+        general = "environment.[key]" if "[key]" in detail["loc"] else _names(path)
+        found.append(f"{where(path)}: {key}{_sentence(detail['type'], detail['input'], context, general)}")
     found = list(dict.fromkeys(found))
     if len(found) == 1:
         return MachineError(found[0])
@@ -69,8 +71,11 @@ def _below(model: type[BaseModel], before: str) -> Iterator[str]:
                 yield from _below(part, f"{before}{name}.")
 
 
-def _sentence(kind: str, value: Any, context: Mapping[str, Any], path: KeyPath) -> str:
-    key = ".".join(part for part in path if isinstance(part, str))
+def _names(path: KeyPath) -> str:
+    return ".".join(part for part in path if isinstance(part, str))
+
+
+def _sentence(kind: str, value: Any, context: Mapping[str, Any], key: str) -> str:
     if kind == "extra_forbidden":
         section = key.rpartition(".")[0]
         beside = [known for known in known_keys() if known.rpartition(".")[0] == section]
