@@ -1,0 +1,74 @@
+"""Child processes that cannot outlive who started them: launchers with their ranks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+# A killed process that hangs in the kernel is not waited for any longer.
+KILL_SECONDS = 5.0
+
+_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
+
+
+def start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Starts `argv` in a process session of its own, which no Ctrl-C reaches; its output goes to `log`.
+
+    `environment` is added to this process' own. The child gets SIGTERM when this process ends, however that
+    is.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            argv,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
+        )
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a child and all of its session: ranks have process groups of their own but share that."""
+    child.kill()
+    child.wait()
+    patience = time.monotonic() + KILL_SECONDS
+    while (members := _members(child.pid)) and time.monotonic() < patience:
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _end_with(parent: int) -> Callable[[], None]:
+    """For the new process: ask the kernel for SIGTERM when its parent ends."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def _members(session: int) -> list[int]:
+    """The living processes of a process session (Linux; elsewhere none)."""
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text(errors="replace")
+        except OSError:
+            continue
+        state, _, _, member_of, *_ = text[text.rindex(")") + 2 :].split()
+        if int(member_of) == session and state != "Z":
+            members.append(int(stat.parent.name))
+    return members
