@@ -148,9 +148,9 @@ def _alive(files: Files, jobs: Sequence[Known]) -> Followed:
 def _cancelled(files: Files, jobs: Sequence[Known]) -> Followed:
     """Cancelled by its mark; a job that works for it alone should be gone, too."""
     left = next((job for job in jobs if job.state and not job.state.over and not job.packed), None)
-    if left is None:
+    if left is None or left.state is None:
         return _settled(files)
-    return _followed(State.CANCELLED, left, f"its job is still {left.state and left.state.value}")
+    return _followed(State.CANCELLED, left, f"its job is still {left.state.value}")
 
 
 def _going_on(files: Files, jobs: Sequence[Known]) -> Followed | None:

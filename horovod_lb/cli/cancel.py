@@ -51,14 +51,16 @@ def cancel(
     jobs = following(folder)
     named = find_runs(folder, run or [])
     found = [one for one in read(folder, where, jobs) if not named or one.run_id in named]
-    chosen = [one for one in found if not one.state.final or (one.job_state and one.state is State.CANCELLED)]
-    if not chosen:
-        print(f"nothing to cancel in {folder}: {counted(found)}")
-        return
+    # What has its mark already may still have a job.
+    marked = {one.run_id for one in found if RunDirectory(folder / one.run_id).cancel_requested()}
+    chosen = [one for one in found if one.run_id in marked or not one.state.final]
     plan = batch.plan(jobs, [one.run_id for one in chosen]) if jobs else batch.Plan()
-    _say_plan(chosen, plan)
     if jobs and jobs.problem:
         print(f"hlb: {jobs.problem}", file=sys.stderr)
+    if marked.issuperset(one.run_id for one in chosen) and not plan.jobs:
+        print(f"nothing to cancel in {folder}: {counted(found)}")
+        return
+    _say_plan(chosen, plan)
     if dry_run:
         for command in plan.commands().values():
             print(shlex.join(command.argv))

@@ -100,6 +100,11 @@ def test_a_scheduler_that_does_not_answer_leaves_marks_and_a_command(study: Path
     assert marked(study) == {"aa", "bb", "dd", "ee"}
     assert "may still have to be cancelled" in done.stderr
     assert "    scancel 1 2 3" in done.stderr
+    commands.answer("scancel")
+    again = hlb(commands, "cancel", study, "--yes")
+    assert again.returncode == 0, again.stderr
+    assert "Unable to contact" in again.stderr
+    assert commands.calls("scancel") == ["1 2 3"] * 2
 
 
 def test_a_second_time_cancels_the_jobs_that_are_left(study: Path, commands: StandIns) -> None:
