@@ -152,7 +152,9 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(below)
     for key, value in above.items():
         old = below.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = (
+            _merge(old if isinstance(old, dict) else {}, value) if isinstance(value, dict) else value
+        )
     return {key: value for key, value in merged.items() if value != ""}
 
 
