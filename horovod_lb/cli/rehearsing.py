@@ -14,6 +14,7 @@ from pathlib import Path
 from horovod_lb.batch.shape import Options
 from horovod_lb.batch.submit import Plan, Voice
 from horovod_lb.batch.submit import submit as send
+from horovod_lb.cli import jobs
 from horovod_lb.errors import RequestError, StudyError
 from horovod_lb.machines import Machine
 from horovod_lb.rehearsal import faults
@@ -118,11 +119,11 @@ class Rehearsal:
 
     def history(self) -> list[str]:
         """What became of the jobs, a line each kind."""
-        jobs = Table(self.folder).jobs()
-        lives = [element.life for job in jobs for element in job.elements]
+        found = Table(self.folder).jobs()
+        lives = [element.life for job in found for element in job.elements]
         again = sum(life - 1 for life in lives if life > 1)
-        limits = sum(element.cause == "limit" for job in jobs for element in job.elements)
-        lines = [f"{len(jobs)} jobs with {len(lives)} elements were sent, {sum(map(bool, lives))} ran"]
+        limits = sum(element.cause == "limit" for job in found for element in job.elements)
+        lines = [f"of {jobs.count(len(lives), 'job')} in {jobs.count(len(found), 'submission')} {sum(map(bool, lives))} ran"]
         if again:
             lines.append(f"{again} times one went back into the queue and on from its checkpoint")
         if limits:

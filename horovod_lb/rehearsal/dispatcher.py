@@ -1,7 +1,7 @@
 """Starts jobs, watches them, and ends by itself once nothing is left to do.
 
 Every command that changes the table calls `wake`; the first one to do so becomes a process of its own, whose
-id is in `dispatcher.json`. SIGTERM ends it and all jobs with it.
+id is in `dispatcher.json`. SIGTERM, or the file `stop`, ends it and all jobs with it.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ TICK_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
 # Between the lives of a job that requeued itself.
 REQUEUE_SECONDS = 0.2
+
+# A file in the folder that asks for the end of all jobs; gone once they have ended.
+STOP = "stop"
 
 Deliver = Callable[[Table, Job, Element], None]
 
@@ -234,6 +237,7 @@ def main(arguments: Sequence[str]) -> int:
     while True:
         with table.locked():
             try:
+                stop += [0] if (folder / STOP).exists() else []
                 if stop:
                     dispatcher.end()
                 busy = dispatcher.step()
@@ -243,7 +247,10 @@ def main(arguments: Sequence[str]) -> int:
                 raise
             if not busy or stop:
                 # A command that adds a job holds the table's lock, and wakes the next dispatcher afterwards.
-                (folder / "dispatcher.json").unlink(missing_ok=True)
+                if stop:
+                    (folder / STOP).unlink(missing_ok=True)
+                else:
+                    (folder / "dispatcher.json").unlink()
                 os.close(lock)
                 return 0
         time.sleep(TICK_SECONDS)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
+from horovod_lb.rehearsal import dispatcher
 from horovod_lb.rehearsal.processes import started
 from horovod_lb.rehearsal.table import RUNNING, Table
 
@@ -78,12 +76,19 @@ def dispatcher_pid(folder: Path) -> int | None:
     return pid if started(pid) else None
 
 
-def stop(folder: Path, patience: float = 15.0) -> None:
+def stop(folder: Path, patience: float = 30.0) -> None:
     """Kills all jobs and the dispatcher; returns when they are gone. TimeoutError: they are not."""
+    if not (folder / "jobs").is_dir():
+        return
+    request = folder / dispatcher.STOP
+    request.touch()
     end = time.monotonic() + patience
-    while (pid := dispatcher_pid(folder)) is not None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
+    asked = 0.0
+    while request.exists() or dispatcher_pid(folder) is not None:
+        # Whoever works here sees the request; where nobody does, somebody must.
+        if request.exists() and time.monotonic() - asked > 1.0:
+            dispatcher.wake(folder)
+            asked = time.monotonic()
         if time.monotonic() > end:
-            raise TimeoutError(f"process {pid} of {folder} does not end")
-        time.sleep(0.05)
+            raise TimeoutError(f"the jobs in {folder} do not end; see dispatcher.log there")
+        time.sleep(0.02)
