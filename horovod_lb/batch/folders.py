@@ -6,7 +6,6 @@ Thousands of small files: they are written, then waited for together, instead of
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,11 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from horovod_lb.batch.planned import Planned
 from horovod_lb.errors import RequestError, RunDirectoryError
 from horovod_lb.machines import Machine
 from horovod_lb.runs import RunDirectory, runs_root
-from horovod_lb.runs.atomic import plain, write_bytes
+from horovod_lb.runs.atomic import write_bytes
 from horovod_lb.runs.places import VARIABLE
 from horovod_lb.runs.provenance import source_diff
 from horovod_lb.schedulers.render import render
@@ -56,14 +57,16 @@ def create_runs(
     """
     prepared: list[tuple[Path, Path]] = []
     with _clear_errors(study):
+        study.mkdir(parents=True, exist_ok=True)
         for done, spec in enumerate(specs):
             run = RunDirectory(study / spec["run_id"])
             if run.run_json.exists():
                 run.create(spec)
             else:
-                run.path.mkdir(parents=True, exist_ok=True)
+                run.path.mkdir(exist_ok=True)
                 temporary = run.path / f".run.json.{os.getpid()}.tmp"
-                temporary.write_text(json.dumps(plain(spec), indent=1, allow_nan=False) + "\n")
+                # As `write_json` does it, in a tenth of the time.
+                temporary.write_bytes(to_json(spec, indent=1, inf_nan_mode="null") + b"\n")
                 prepared.append((temporary, run.run_json))
             progress(done + 1)
         if prepared:
@@ -73,17 +76,23 @@ def create_runs(
             _sync(study)
 
 
-def write_jobs(
-    folder: Path, study: Path, planned: Sequence[Planned], *, progress: Progress = lambda done: None
-) -> None:
+def scripts(planned: Sequence[Planned], *, progress: Progress = lambda done: None) -> list[str]:
+    """The text of each job's script. RequestError, MachineError: it cannot be written; nothing was."""
+    texts = []
+    for job in planned:
+        texts.append(render(job.request))
+        progress(len(texts))
+    return texts
+
+
+def write_jobs(folder: Path, study: Path, planned: Sequence[Planned], texts: Sequence[str]) -> None:
     """Writes script and listing of each job into `folder`, and waits until they are on the disk."""
     with _clear_errors(folder):
-        for done, job in enumerate(planned):
+        for job, text in zip(planned, texts, strict=True):
             script = folder / job.script
-            script.write_text(render(job.request))
+            script.write_text(text)
             script.chmod(0o755)
             (folder / job.request.runs).write_text("".join(f"{study / run_id}\n" for run_id in job.run_ids))
-            progress(done + 1)
         _sync(folder)
 
 

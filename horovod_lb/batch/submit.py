@@ -37,10 +37,26 @@ class Plan:
     folder: Path
     token: str
     options: Options
-    jobs: tuple[Planned, ...]
     choice: Choice
-    left: tuple[str, ...]
+    paces: Paces
     pilot: bool
+    jobs: tuple[Planned, ...] = ()
+    left: tuple[str, ...] = ()
+
+    def with_jobs(self, *, room: int | None) -> Plan:
+        """Itself with the jobs of the chosen runs, as many as there is `room` for in the queue."""
+        jobs = plan_jobs(
+            self.choice.send,
+            self.machine,
+            folder=self.folder,
+            options=self.options,
+            token=self.token,
+            paces=self.paces,
+            room=room,
+        )
+        planned = {run_id for job in jobs for run_id in job.run_ids}
+        left = (spec["run_id"] for spec in self.choice.send if spec["run_id"] not in planned)
+        return replace(self, jobs=tuple(jobs), left=tuple(left))
 
     @property
     def node_hours(self) -> float:
@@ -101,7 +117,9 @@ def submit(
     limits.check_machine(machine)
     with nullcontext() if dry_run else StudyLock(study, say=voice.say) as lock:
         following = _know(study, voice, lock)
-        plan = _plan(study, specs, machine, following, options, wanted, pilot, _room(machine, voice, lock))
+        plan = _plan(study, specs, machine, following, options, wanted, pilot)
+        if plan.jobs:
+            plan = _as_the_queue_takes(plan, _room(machine, voice, lock))
         limits.check_budget(plan.jobs, options.budget)
         voice.show(plan)
         if lock is None or not plan.jobs:
@@ -156,24 +174,23 @@ def _plan(
     options: Options,
     wanted: Sequence[State],
     pilot: bool,
-    room: int | None,
 ) -> Plan:
     def state(run_id: str) -> State:
         return following.state(run_id).state
 
     choice = choose(specs, state, study, wanted)
-    by_id = {spec["run_id"]: spec for spec in specs}
-    paces = Paces.read(study, following.submissions, machine.name, by_id)
+    paces = Paces.read(study, following.submissions, machine.name, {spec["run_id"]: spec for spec in specs})
     if pilot:
         active = {spec["run_id"] for spec in specs if state(spec["run_id"]) in ACTIVE}
         choice = replace(choice, send=_pilots(specs, choice, machine, options, paces, active))
     folder, token = name_folder(study)
-    jobs = plan_jobs(
-        choice.send, machine, folder=folder, options=options, token=token, paces=paces, room=room
-    )
-    planned = {run_id for job in jobs for run_id in job.run_ids}
-    left = tuple(spec["run_id"] for spec in choice.send if spec["run_id"] not in planned)
-    return Plan(study, machine, folder, token, options, tuple(jobs), choice, left, pilot)
+    return Plan(study, machine, folder, token, options, choice, paces, pilot).with_jobs(room=None)
+
+
+def _as_the_queue_takes(plan: Plan, room: int | None) -> Plan:
+    """`plan`, cut to what there is room for in the queue."""
+    wanted = sum(job.elements * job.links for job in plan.jobs)
+    return plan if room is None or wanted <= room else plan.with_jobs(room=room)
 
 
 def _pilots(
@@ -202,6 +219,8 @@ def _images(spec: Spec) -> int:
 def _prepare(plan: Plan, by_id: dict[str, Spec], voice: Voice) -> Submission:
     """Writes everything that the jobs need, and last the record which says that they will be sent."""
     run_ids = [run_id for job in plan.jobs for run_id in job.run_ids]
+    with voice.progress("Job scripts", len(plan.jobs)) as progress:
+        texts = folders.scripts(plan.jobs, progress=progress)
     with voice.progress("Run folders", len(run_ids)) as progress:
         folders.create_runs(plan.study, [by_id[run_id] for run_id in run_ids], progress=progress)
     if plan.options.retry:
@@ -224,8 +243,7 @@ def _prepare(plan: Plan, by_id: dict[str, Spec], voice: Voice) -> Submission:
     )
     plan.folder.mkdir(parents=True)
     try:
-        with voice.progress("Job scripts", len(plan.jobs)) as progress:
-            folders.write_jobs(plan.folder, plan.study, plan.jobs, progress=progress)
+        folders.write_jobs(plan.folder, plan.study, plan.jobs, texts)
         folders.write_diff(plan.folder)
         submission.write()
     except BaseException:

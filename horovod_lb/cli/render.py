@@ -38,7 +38,7 @@ def render(
     there is `hlb submit`.
     """
     from horovod_lb.batch.arrange import plan_jobs
-    from horovod_lb.batch.folders import create_runs, study_folder, write_jobs
+    from horovod_lb.batch.folders import create_runs, scripts, study_folder, write_jobs
     from horovod_lb.batch.shape import Options
     from horovod_lb.errors import RequestError
     from horovod_lb.study import expand, load_study, select
@@ -63,11 +63,12 @@ def render(
     planned = plan_jobs(specs, site, folder=out, options=options)
     folder = study_folder(runs, site, loaded.name)
     say = jobs.Terminal()
+    with say.progress("Job scripts", len(planned)) as progress:
+        texts = scripts(planned, progress=progress)
     with say.progress("Run folders", len(specs)) as progress:
         create_runs(folder, specs, progress=progress)
     out.mkdir(parents=True, exist_ok=True)
-    with say.progress("Job scripts", len(planned)) as progress:
-        write_jobs(out, folder, planned, progress=progress)
+    write_jobs(out, folder, planned, texts)
     if as_json:
         found = [{**jobs.job_json(job), "commands": jobs.commands(job, site, out)} for job in planned]
         print(json.dumps({"out": str(out), "runs": str(folder), "jobs": found}, indent=1))
