@@ -1,0 +1,20 @@
+"""What layers ask of the ranks; `horovod_lb.distributed` has it over Horovod."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Collective(Protocol):
+    """A group of peers that add tensors up."""
+
+    def sum(self, tensor: Any) -> Any:
+        """The sum of `tensor` over the peers, on each of them; its gradient is the sum of their gradients."""
+
+
+class Alone:
+    """A group of one."""
+
+    def sum(self, tensor: Any) -> Any:
+        """`tensor` itself."""
+        return tensor
