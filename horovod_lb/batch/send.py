@@ -8,6 +8,7 @@ name, which is unique.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,6 +128,9 @@ def _so_far(done: int, every: int) -> str:
 def _noted_signals() -> Iterator[Callable[[], bool]]:
     """For its time, signals that would end this process are noted; ignored ones stay ignored."""
     noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals are not this thread's business
+        return
     before = {
         number: signal.signal(number, lambda which, _: noted.append(which))
         for number in _SIGNALS
