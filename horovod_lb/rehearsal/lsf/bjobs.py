@@ -8,7 +8,7 @@ from typing import Any
 
 from horovod_lb.rehearsal.faults import answer
 from horovod_lb.rehearsal.lsf import fields
-from horovod_lb.rehearsal.lsf.table import STATES, NoJob, One, moment, named, pending_reason, pick
+from horovod_lb.rehearsal.lsf.table import STATES, NoJob, One, malformed, moment, named, pending_reason, pick
 from horovod_lb.rehearsal.options import Option, OptionError, text, words
 from horovod_lb.rehearsal.site import here, read_site
 from horovod_lb.rehearsal.table import DONE, FAILED, HELD, OVER, PENDING, RUNNING, Job, Table, remembered
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str]) -> int:
     except OptionError as error:
         what = "invalid option --" if error.kind == "unknown" else "bad argument for option"
         print(f"bjobs: {what} '{error.option.lstrip('-')}' {error.value}\n{_USAGE}", file=sys.stderr)
+        return 255
+    if (wrong := malformed(ids)) is not None:
+        print(wrong, file=sys.stderr)
         return 255
     table = Table(folder)
     jobs = remembered(table.jobs(), read_site(folder).clean_minutes)

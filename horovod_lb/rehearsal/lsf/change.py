@@ -9,7 +9,7 @@ from typing import Any
 
 from horovod_lb.rehearsal import dispatcher
 from horovod_lb.rehearsal.faults import answer
-from horovod_lb.rehearsal.lsf.table import NoJob, One, named, pick
+from horovod_lb.rehearsal.lsf.table import NoJob, One, malformed, named, pick
 from horovod_lb.rehearsal.options import Spec, words
 from horovod_lb.rehearsal.site import here, read_site
 from horovod_lb.rehearsal.table import OVER, Table, remembered
@@ -34,6 +34,9 @@ def each(options: dict[str, Any], ids: Sequence[str], act: Callable[[One], str])
     folder = here()
     if (status := answer(folder, "bkill")) is not None:
         return status
+    if (wrong := malformed(ids)) is not None:
+        print(wrong, file=sys.stderr)
+        return 255
     table = Table(folder)
     status = 0
     with table.locked():

@@ -17,6 +17,8 @@ _REASONS = {
     "lost": "TERM_ZOMBIE: job exited while LSF is not available",
 }
 
+_ID = re.compile(r"(\d+)(?:\[([0-9,:-]+)\])?")
+
 One = tuple[Job, Element]
 
 
@@ -48,12 +50,17 @@ class NoJob(Exception):
     """An id or a name that is not there: LSF's text without the command's own ending."""
 
 
+def malformed(words: Sequence[str]) -> str | None:
+    """What LSF says of the first word that is no id; None where all are."""
+    return next((f"{word}: Illegal job ID." for word in words if not _ID.fullmatch(word)), None)
+
+
 def pick(jobs: Sequence[Job], words: Sequence[str]) -> list[One | NoJob]:
     """Elements by `12`, `12[3]`, `12[3-5,7]`; what is not there is a NoJob in its place."""
     known = {job.id: job for job in jobs}
     found: list[One | NoJob] = []
     for word in words:
-        parts = re.fullmatch(r"(\d+)(?:\[([0-9,:-]+)\])?", word)
+        parts = _ID.fullmatch(word)
         job = known.get(int(parts[1])) if parts else None
         if parts is None or job is None:
             found.append(NoJob(word))
