@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from horovod_lb.errors import SchedulerError
 from horovod_lb.machines import Machine
@@ -21,8 +22,15 @@ TIMEOUT = 60.0  # seconds; Slurm's own MessageTimeout is 10 to 30
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
-def run(command: Command, machine: Machine | None = None, *, timeout: float = TIMEOUT) -> tuple[str, str]:
-    """Runs `command` of a scheduler and returns its stdout and stderr, whatever its exit status.
+class Answer(NamedTuple):
+    """What a command printed."""
+
+    stdout: str
+    stderr: str
+
+
+def run(command: Command, machine: Machine | None = None, *, timeout: float = TIMEOUT) -> Answer:
+    """Runs `command` of a scheduler and returns its answer, whatever its exit status.
 
     LSF gives exit statuses no firm meaning, so the parsers go by the words. The command is not reached by a
     Ctrl-C at the terminal, but ends with this process: what a killed sender had begun is over when the next
@@ -54,7 +62,7 @@ def run(command: Command, machine: Machine | None = None, *, timeout: float = TI
             ) from None
         except OSError as error:
             raise SchedulerError(f"{_program(command)} cannot be started: {error.strerror}") from error
-    return done.stdout, done.stderr
+    return Answer(done.stdout, done.stderr)
 
 
 def shown(command: Command) -> str:
