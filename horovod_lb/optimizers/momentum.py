@@ -9,6 +9,9 @@ import keras
 from keras import ops
 from keras.optimizers import Optimizer
 
+from horovod_lb.optimizers.kernels import descend, momentum_step
+from horovod_lb.optimizers.trust import dense, unit_interval
+
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
 class MomentumSGD(Optimizer):
@@ -20,7 +23,7 @@ class MomentumSGD(Optimizer):
     the factor belongs to the history alone: w ← w − (m·v + η_{t+1}·g) with the new v.
 
     Where a rate is 0 the ratio has no meaning: the buffer then stays in units of the last rate that was not 0
-    (of 1 before any), which again is the u-form exactly.
+    (of 1 before any), which again is the u-form exactly. The buffers hold −v, as Keras' SGD holds it.
 
     Args:
         learning_rate: float, `LearningRateSchedule` or callable.
@@ -39,9 +42,7 @@ class MomentumSGD(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {momentum}")
-        self.momentum = float(momentum)
+        self.momentum = unit_interval("momentum", momentum)
         self.nesterov = bool(nesterov)
         self.correction = bool(correction)
 
@@ -71,24 +72,28 @@ class MomentumSGD(Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's update."""
+        self._move(dense(gradient, variable.dtype), variable, learning_rate)
+
+    def _move(self, gradient: Any, variable: Any, learning_rate: Any, ratio: Any = None) -> None:
+        """The update by `ratio` · `gradient`; the ratio, a scalar, goes into the buffer with the rate."""
         dtype = variable.dtype
         rate = ops.cast(learning_rate, dtype)
-        momentum = ops.cast(self.momentum, dtype)
-        gradient = ops.cast(gradient, dtype)
         buffer = self.buffers[self._get_variable_index(variable)]
-        unit, history = rate, ops.multiply(momentum, buffer)
-        if self.correction:
-            old_unit = ops.cast(ops.convert_to_tensor(self.buffer_rate), dtype)
-            unit = ops.where(ops.not_equal(rate, 0), rate, old_unit)
-            history = ops.multiply(ops.divide(unit, old_unit), history)
-        scaled = ops.multiply(unit, gradient)
-        self.assign(buffer, ops.add(history, scaled))
+        if not self.correction:
+            factor = rate if ratio is None else ops.multiply(rate, ops.cast(ratio, dtype))
+            momentum_step(variable, buffer, gradient, factor, self.momentum, self.nesterov)
+            return
+        old_unit = ops.cast(ops.convert_to_tensor(self.buffer_rate), dtype)
+        unit = ops.where(ops.not_equal(rate, 0), rate, old_unit)
+        momentum = ops.cast(self.momentum, dtype)
+        factor = unit if ratio is None else ops.multiply(unit, ops.cast(ratio, dtype))
+        scaled = ops.multiply(factor, gradient)
+        history = ops.multiply(ops.multiply(momentum, ops.divide(unit, old_unit)), buffer)
+        self.assign(buffer, ops.subtract(history, scaled))
         step = ops.convert_to_tensor(buffer)
         if self.nesterov:
-            step = ops.add(ops.multiply(momentum, step), scaled)
-        if self.correction:
-            step = ops.where(ops.not_equal(rate, 0), step, ops.zeros_like(step))
-        self.assign_sub(variable, step)
+            step = ops.subtract(ops.multiply(momentum, step), scaled)
+        descend(variable, ops.negative(ops.cast(ops.not_equal(rate, 0), dtype)), step)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs."""

@@ -1,0 +1,251 @@
+"""A trust ratio for each variable around any Keras optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras import ops
+from keras.optimizers import Optimizer
+
+from horovod_lb.optimizers import exclusion
+from horovod_lb.optimizers.adaptive import LayerAdaptive, RatioRecord, read_ratios
+from horovod_lb.optimizers.kernels import norm
+from horovod_lb.optimizers.trust import TrustRatio, dense
+
+WHERE = ("gradient", "update")
+
+
+@keras.saving.register_keras_serializable(package="horovod_lb")
+class LayerWise(Optimizer):
+    """Scales another optimizer's step by a bounded trust ratio a variable (You et al. 2020, Table 3).
+
+    On the `update` u, which is the inner optimizer's change of the variable divided by its rate:
+    w ← w − η·r·u with r = ‖w‖/(‖u‖ + ε), as LAMB does with Adam's u. On the `gradient`: the inner optimizer
+    gets r·g with r = ‖w‖/(‖g‖ + ε), as LARS does with SGD. Adam, RMSprop and Adagrad divide by the size of
+    the gradients themselves, so a ratio on the gradient that does not change does nothing to them.
+
+    r is held within [min_ratio, max_ratio]. It is 1 where a norm or the rate is 0, and for excluded ones.
+    The inner optimizer's clipping, decoupled decay, EMA and accumulation work as ever: clipping before the
+    ratio, the decay (w ← w − η·λ·w) apart from it.
+
+    Args:
+        optimizer: a Keras optimizer, or its name. Wrappers go outside: `DistributedOptimizer(LayerWise(…))`.
+        min_ratio, max_ratio: bounds of r; the paper bounds Adam's and does not say by what.
+        on: `update` or `gradient`.
+        coefficient, epsilon: see `TrustRatio`.
+        exclude_from_adaptation, record_ratios: see `LayerAdaptive`.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer | str,
+        min_ratio: float = 0.0,
+        max_ratio: float | None = None,
+        on: str = "update",
+        coefficient: float = 1.0,
+        epsilon: float = 0.0,
+        exclude_from_adaptation: Iterable[Any] = (),
+        record_ratios: bool = False,
+        name: str | None = None,
+    ) -> None:
+        optimizer = keras.optimizers.get(optimizer)
+        if hasattr(optimizer, "inner_optimizer"):
+            raise ValueError(
+                f"optimizer is a {type(optimizer).__name__}, a wrapper itself: wrap the optimizer inside it"
+            )
+        if isinstance(optimizer, LayerAdaptive | keras.optimizers.Lamb):
+            raise ValueError(
+                f"{type(optimizer).__name__} has a trust ratio of its own; a second would undo it"
+            )
+        if on not in WHERE:
+            raise ValueError(f"on is one of {', '.join(WHERE)}, not {on!r}")
+        super().__init__(learning_rate=0.0, name=name or f"layerwise_{optimizer.name}")
+        self.inner_optimizer = optimizer
+        self.on = on
+        self.ratio = TrustRatio(coefficient, epsilon, min_ratio, max_ratio)
+        self.record_ratios = bool(record_ratios)
+        self.exclude_from_adaptation = exclusion.entries(exclude_from_adaptation, "exclude_from_adaptation")
+
+    def exclude(self, from_adaptation: Iterable[Any] = (), from_decay: Iterable[Any] = ()) -> None:
+        """Leave these variables out as well, before it is built; decay is the inner optimizer's."""
+        if self.built:
+            raise ValueError("exclusions are made before the optimizer is built")
+        self.exclude_from_adaptation += exclusion.entries(from_adaptation, "exclude_from_adaptation")
+        if from_decay:
+            self.inner_optimizer.exclude_from_weight_decay(list(from_decay))
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Create the inner optimizer's state, and settle which variables are adapted."""
+        if self.built:
+            return
+        left = exclusion.excluded(variables, self.exclude_from_adaptation, "exclude_from_adaptation")
+        self._adapted = tuple(not out for out in left)
+        self.inner_optimizer.build(variables)
+        # A variable of the inner optimizer, which knows which micro-batches count.
+        self._record = RatioRecord(self.inner_optimizer, variables) if self.record_ratios else None
+        super().build(variables)
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """The inner optimizer's step, adapted."""
+        if not self.built:
+            self.build(list(trainable_variables or []))
+        with _replaced(self.inner_optimizer, _backend_update_step=self._update_all):
+            self.inner_optimizer.apply(grads, trainable_variables)
+
+    def trust_ratios(self) -> dict[str, float]:
+        """The ratio of each adapted variable in the last step, by path; needs `record_ratios=True`."""
+        return read_ratios(self, self._record if self.built else None, self._adapted if self.built else ())
+
+    def _update_all(self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+        inner, seen = self.inner_optimizer, []
+
+        def update(gradient: Any, variable: Any, rate: Any) -> None:
+            seen.append(variable)
+            self._update(gradient, variable, rate)
+
+        with _replaced(inner, update_step=update):
+            type(inner)._backend_update_step(inner, grads, variables, learning_rate)
+        if len(seen) != len(variables):
+            raise NotImplementedError(
+                f"on the {keras.backend.backend()} backend {type(inner).__name__} updates all variables at "
+                "once, so that they cannot be adapted one by one"
+            )
+        if self._record is not None:
+            self._record.write()
+
+    def _update(self, gradient: Any, variable: Any, rate: Any) -> None:
+        inner = self.inner_optimizer
+        index = inner._get_variable_index(variable)
+        if not self._adapted[index]:
+            type(inner).update_step(inner, gradient, variable, rate)
+        elif self.on == "gradient":
+            gradient = dense(gradient, variable.dtype)
+            ratio = self._ratio(index, norm(variable), norm(gradient))
+            scaled = ops.multiply(ops.cast(ratio, variable.dtype), gradient)
+            type(inner).update_step(inner, scaled, variable, rate)
+        else:
+            change = _change(inner, gradient, variable, rate)
+            # ‖u‖ = ‖change‖/η; at a rate of 0 there is none.
+            length = norm(change)
+            rate = ops.cast(rate, length.dtype)
+            moves = ops.not_equal(rate, 0)
+            length = ops.where(moves, length / ops.where(moves, rate, 1.0), 0.0)
+            ratio = self._ratio(index, norm(variable), length)
+            type(inner).assign_add(inner, variable, ops.multiply(ops.cast(ratio, variable.dtype), change))
+
+    def _ratio(self, index: int, weights: Any, moved: Any) -> Any:
+        ratio = self.ratio(weights, moved, ops.logical_and(weights > 0, moved > 0))
+        if self._record is not None:
+            self._record.note(index, ratio)
+        return ratio
+
+    # What Keras asks of an optimizer is answered by the inner one.
+
+    @property
+    def variables(self) -> list[Any]:
+        """The wrapper's own variables, then the inner optimizer's."""
+        return self._variables + self.inner_optimizer.variables
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self) -> Any:
+        """The inner optimizer's steps."""
+        return self.inner_optimizer.iterations
+
+    @property
+    def loss_scale_factor(self) -> Any:
+        """The inner optimizer's fixed loss scale; `LossScaleOptimizer` sets it to None."""
+        return self.inner_optimizer.loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, factor: Any) -> None:
+        if "inner_optimizer" in vars(self):  # not yet where Keras' __init__ sets its own
+            self.inner_optimizer.loss_scale_factor = factor
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss, times the inner optimizer's `loss_scale_factor` if it has one."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """The inner optimizer's."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """Let the inner optimizer write its final values (EMA) into the variables."""
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything `from_config` needs, the inner optimizer included."""
+        return {
+            "name": self.name,
+            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            "min_ratio": self.ratio.min_ratio,
+            "max_ratio": self.ratio.max_ratio,
+            "on": self.on,
+            "coefficient": self.ratio.coefficient,
+            "epsilon": self.ratio.epsilon,
+            "exclude_from_adaptation": list(self.exclude_from_adaptation),
+            "record_ratios": self.record_ratios,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> LayerWise:
+        """Rebuild the wrapper and its inner optimizer."""
+        config = dict(config)
+        inner = keras.saving.deserialize_keras_object(config.pop("optimizer"), custom_objects=custom_objects)
+        return cls(inner, **config)
+
+
+def _change(optimizer: Optimizer, gradient: Any, variable: Any, rate: Any) -> Any:
+    """What `optimizer` would add to `variable`, exactly: its assignments are caught, not carried out.
+
+    The difference of the weights before and after would have lost the digits that a small step shares with
+    large weights.
+    """
+    changes: list[Any] = []
+    kind = type(optimizer)
+
+    def catch(assign: Any, change: Any) -> Any:
+        def replacement(target: Any, value: Any) -> None:
+            if target is variable:
+                changes.append(change(dense(value, variable.dtype)))
+            else:
+                assign(optimizer, target, value)
+
+        return replacement
+
+    with _replaced(
+        optimizer,
+        assign=catch(kind.assign, lambda value: ops.subtract(value, variable)),
+        assign_add=catch(kind.assign_add, lambda value: value),
+        assign_sub=catch(kind.assign_sub, ops.negative),
+    ):
+        kind.update_step(optimizer, gradient, variable, rate)
+    if len(changes) != 1:
+        raise NotImplementedError(
+            f"{kind.__name__}.update_step assigns {len(changes)} times to the variable by the optimizer's "
+            "own assign methods, not once: its update cannot be adapted; use on='gradient'"
+        )
+    return changes[0]
+
+
+@contextmanager
+def _replaced(optimizer: Optimizer, **methods: Any) -> Iterator[None]:
+    """Methods of one instance, exchanged for the time of a step; past `__setattr__`, which tracks state."""
+    vars(optimizer).update(methods)
+    try:
+        yield
+    finally:
+        for name in methods:
+            del vars(optimizer)[name]

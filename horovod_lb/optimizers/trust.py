@@ -1,0 +1,68 @@
+"""The trust ratio: how far a layer may move, in units of its own weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+
+def dense(gradient: Any, dtype: Any) -> Any:
+    """A gradient as a dense tensor: norms are over whole variables, rows without a gradient included."""
+    return ops.cast(ops.convert_to_tensor(gradient, sparse=False), dtype)
+
+
+@dataclass(frozen=True)
+class TrustRatio:
+    """coefficient · ‖w‖ / (denominator + epsilon), held within [min_ratio, max_ratio].
+
+    Where one of the norms is 0 the ratio has no meaning and is 1 (within the bounds): weights that begin at 0
+    would never move otherwise.
+    """
+
+    coefficient: float = 1.0
+    epsilon: float = 0.0
+    min_ratio: float = 0.0
+    max_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        positive("coefficient", self.coefficient)
+        not_negative("epsilon", self.epsilon)
+        not_negative("min_ratio", self.min_ratio)
+        if self.max_ratio is not None:
+            positive("max_ratio", self.max_ratio)
+            if self.max_ratio < self.min_ratio:
+                raise ValueError(f"max_ratio {self.max_ratio} is below min_ratio {self.min_ratio}")
+
+    def __call__(self, weight_norm: Any, denominator: Any, defined: Any) -> Any:
+        """The ratio as a scalar; `defined` says whether it has a meaning. No NaN where it has none."""
+        safe = ops.where(defined, denominator + self.epsilon, 1.0)
+        ratio = ops.where(defined, self.coefficient * weight_norm / safe, 1.0)
+        if self.min_ratio:
+            ratio = ops.maximum(ratio, self.min_ratio)
+        if self.max_ratio is not None:
+            ratio = ops.minimum(ratio, self.max_ratio)
+        return ratio
+
+
+def not_negative(name: str, value: float) -> float:
+    """`value` as a float. ValueError: it is not a number >= 0."""
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number >= 0, not {value}")
+    return float(value)
+
+
+def positive(name: str, value: float) -> float:
+    """`value` as a float. ValueError: it is not a number > 0."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a number > 0, not {value}")
+    return float(value)
+
+
+def unit_interval(name: str, value: float) -> float:
+    """`value` as a float. ValueError: it is not in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1), not {value}")
+    return float(value)
