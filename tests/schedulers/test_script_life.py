@@ -213,3 +213,12 @@ def test_the_copy_runs_once_a_node_through_the_launcher(tmp_path: Path) -> None:
     words = (tmp_path / "srun").read_text().splitlines()
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1"} <= set(words)
     assert words[-1] == "rsync x y"
+
+
+def test_daemons_of_mpirun_stand_side_by_side_and_are_not_bound(tmp_path: Path) -> None:
+    """Seen on a real Slurm: without it packed runs wait for each other on all nodes but the first."""
+    played = Played(tmp_path)
+    played.run(job(played, machine("slurm-6gpu", launcher="mpirun")), {"SLURM_GPUS_PER_NODE": "6"})
+    found = played.variables()
+    assert (found["SLURM_OVERLAP"], found["SLURM_CPU_BIND"]) == ("1", "none")
+    assert found["SLURM_GPUS_PER_NODE"] == "6"  # else the daemons, and their ranks, see none

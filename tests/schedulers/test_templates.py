@@ -14,6 +14,9 @@ import pytest
 from scripts import GOLDEN, REPOSITORY, examples, golden, machine, request
 
 from horovod_lb.errors import MachineError, RecipeError, RequestError
+from horovod_lb.rehearsal.lsf import fields, grammar
+from horovod_lb.rehearsal.options import words
+from horovod_lb.schedulers.lsf import Lsf
 from horovod_lb.schedulers.render import TEMPLATES, render
 from horovod_lb.schedulers.types import Array
 
@@ -263,3 +266,21 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     }
     assert shipped == expected
     assert f"horovod_lb/templates/{TEMPLATES['lsf']}" in shipped
+
+
+def lsf_scripts() -> list[Path]:
+    return [*GOLDEN.glob("*.lsf"), *(REPOSITORY / "lsf" / "examples").iterdir()]
+
+
+@pytest.mark.parametrize("path", lsf_scripts(), ids=lambda path: path.name)
+def test_directives_have_the_documented_grammar_of_bsub(path: Path) -> None:
+    """As the stand-in reads it, which refuses what it does not know."""
+    options, rest = words(grammar.directives(path.read_text()), grammar.OPTIONS)
+    assert rest == []
+    assert (options["minutes"], options["warning"], options["warning_minutes"]) == (120, "USR2", 2)
+    assert ("nnodes" in options) != ("slots" in options)
+
+
+def test_questions_have_the_documented_grammar_of_bjobs() -> None:
+    for command in (Lsf().query(["1"]), Lsf().load()):
+        fields.parse(command.argv[command.argv.index("-o") + 1])
