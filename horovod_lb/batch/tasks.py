@@ -141,8 +141,10 @@ class Task:
         return all(status.state.over for status in known if str(status.ref) == job)
 
     def _needed(self, run: RunDirectory, state: State) -> bool:
-        if state is State.FAILED:
-            # What failed in this submission is not tried again by a requeued job.
+        if run.cancel_requested():
+            return False
+        if state in (State.FAILED, State.CANCELLED):
+            # What ended so in this submission is not tried again by a requeued job.
             return self._retry and float((run.read_exit() or {}).get("time", 0)) < self._since
         return not state.final
 

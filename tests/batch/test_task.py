@@ -204,6 +204,25 @@ def test_cancelled_runs_are_left_alone_and_do_not_bring_the_job_back(folder: Fol
     assert (task.returncode, folder.states()) == (0, ["cancelled"] * 2), output
 
 
+def test_a_retry_takes_up_what_was_cancelled_before_it(folder: Folder) -> None:
+    run = folder.add(steps=50, seconds=0.2)
+    task = folder.start()
+    wait(lambda: list(run.checkpoints.glob("*")))
+    run.request_stop(cancel=True)
+    task.communicate(timeout=20)
+    assert run.read_exit()["state"] == "cancelled"
+    (folder.path / "run0" / "run.json").write_text(json.dumps({**run.read_spec(), "point": {"steps": 2}}))
+    assert folder.work()[0] == 0
+    assert folder.states() == ["cancelled"]
+    folder.add()  # writes the list anew: another submission
+    run.request_stop(cancel=True)
+    assert folder.work("--retry")[0] == 0
+    assert folder.states() == ["cancelled", "completed"], "the mark of a later `hlb cancel` holds"
+    run.clear_stop()
+    assert folder.work("--retry")[0] == 0
+    assert folder.states() == ["completed"] * 2
+
+
 def elsewhere(run: RunDirectory, *, job: str | None = None, task: str | None = None, age: float = 0) -> None:
     run.begin_life("another")
     path = run.segments / "1" / "life.json"
