@@ -53,7 +53,7 @@ def send(
     """
     rules = scheduler(submission.scheduler)
     machine = Machine.model_validate(submission.profile)
-    todo = list(submission.unsent)
+    todo = submission.unsent
     with _noted_signals() as noted:
         for done, (job, link) in enumerate(todo):
             if noted():
@@ -74,7 +74,7 @@ def send(
 def settle(submissions: list[Submission]) -> None:
     """Where a sender may have died just now, waits until what it had begun shows at the scheduler."""
     for submission in submissions:
-        if any(True for _ in submission.unsent):
+        if submission.unsent:
             files = (submission.folder / name for name in (FILE, SENT))
             written = max(path.stat().st_mtime for path in files if path.exists())
             if time.time() - written < client.TIMEOUT + SETTLE_SECONDS:
@@ -88,7 +88,7 @@ def resolve(following: Following) -> list[Submission]:
     `following` has asked the scheduler, and it has answered. Returns the submissions that were changed; they
     still have links to send where the first jobs of a chain wait or run, and the rest was never sent.
     """
-    return [_resolved(one, following) for one in following.submissions if any(True for _ in one.unsent)]
+    return [_resolved(one, following) for one in following.submissions if one.unsent]
 
 
 def _resolved(submission: Submission, following: Following) -> Submission:

@@ -93,12 +93,14 @@ class Submission:
         return str(self.profile["name"])
 
     @property
-    def unsent(self) -> Iterator[tuple[int, int]]:
+    def unsent(self) -> list[tuple[int, int]]:
         """Numbers of job and link where no id was written down, in the order of sending."""
-        for job, about in enumerate(self.jobs):
-            for link, one in enumerate(about.links):
-                if one.job_id is None:
-                    yield job, link
+        return [
+            (job, link)
+            for job, about in enumerate(self.jobs)
+            for link, one in enumerate(about.links)
+            if one.job_id is None
+        ]
 
     def write(self) -> None:
         """Replaces `submission.json`."""

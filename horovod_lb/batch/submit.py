@@ -144,7 +144,7 @@ def _know(study: Path, voice: Voice, lock: StudyLock | None) -> Following:
         return following
     changed = resolve(following)
     for submission in changed:
-        rest = sum(1 for _ in submission.unsent)
+        rest = len(submission.unsent)
         voice.say(f"{submission.folder.name} was cut off while it was sent; {_adopted(submission, rest)}")
         send(submission, refresh=lock.refresh)
     return follow(study, answers=following.answers) if changed else following

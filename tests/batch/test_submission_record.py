@@ -36,7 +36,7 @@ def test_ids_are_read_back_from_the_lines_that_were_added(tmp_path: Path) -> Non
     submission = made(tmp_path).with_link(0, 0, Link("7")).with_link(0, 1, Link("8", after="7"))
     assert (tmp_path / "submission.json").read_bytes() == record, "only lines are added"
     assert read(tmp_path) == submission
-    assert list(submission.unsent) == [(1, 0)]
+    assert submission.unsent == [(1, 0)]
     refs = dict(submission.jobs[0].refs())
     assert refs["a"] == refs["b"] == [JobRef("7", 1), JobRef("8", 1)]
     assert refs["c"] == [JobRef("7", 2), JobRef("8", 2)]
@@ -59,7 +59,7 @@ def test_what_was_never_sent_can_be_dropped(tmp_path: Path) -> None:
     made(tmp_path).write()
     submission = made(tmp_path).with_link(0, 0, Link("7")).without_unsent()
     assert [len(job.links) for job in submission.jobs] == [1, 0]
-    assert list(submission.unsent) == []
+    assert submission.unsent == []
     assert read(tmp_path) == submission
 
 
