@@ -23,19 +23,30 @@ class RunTakenError(RunDirectoryError):
     """Another life owns the run, or it has its result: there is nothing to do here."""
 
 
+class _Inside:
+    """A path in the folder, put together when it is asked for: most runs of a study need but few of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunDirectory, owner: type[RunDirectory]) -> Path:
+        return run.path / self._name
+
+
 class RunDirectory:
     """The folder of one run. Reading needs no life; writing results does, see `begin_life`."""
 
+    run_json = _Inside("run.json")
+    metrics_csv = _Inside("metrics.csv")
+    events_jsonl = _Inside("events.jsonl")
+    heartbeat_json = _Inside("heartbeat.json")
+    checkpoints = _Inside("checkpoints")
+    segments = _Inside("segments")
+    stop_file = _Inside("STOP")
+    exit_json = _Inside("exit.json")
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.run_json = self.path / "run.json"
-        self.metrics_csv = self.path / "metrics.csv"
-        self.events_jsonl = self.path / "events.jsonl"
-        self.heartbeat_json = self.path / "heartbeat.json"
-        self.checkpoints = self.path / "checkpoints"
-        self.segments = self.path / "segments"
-        self.stop_file = self.path / "STOP"
-        self.exit_json = self.path / "exit.json"
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"

@@ -49,8 +49,8 @@ def summarize(
     spec = run.read_spec() if spec is None else spec
     state = run.state() if state is None else state
     about = (spec["run_id"], spec["point"], spec["seed"], state)
-    if state is State.PLANNED:
-        return Summary(*about)
+    if state is State.PLANNED or not run.life_number():
+        return Summary(*about)  # no life, no files
     beat = run.read_heartbeat() or {}
     row = metrics.last(run.metrics_csv)
     end = (run.read_exit() or {}) if state is not State.RUNNING else {}
