@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from horovod_lb.batch import lock
 from horovod_lb.batch.lock import LockedError, StudyLock
 from horovod_lb.runs import life
 
@@ -23,11 +24,18 @@ with StudyLock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 """
-# Whoever has the lock writes its process id into a file that must be empty, and takes it out again.
+# Whoever has the lock makes a file that must not be there, and removes it. The step that takes over is slow,
+# so that all of them are in it at a time if they can be.
 EXCLUDE = """
 import os, sys, time
 from pathlib import Path
+from horovod_lb.batch import lock
 from horovod_lb.batch.lock import StudyLock
+write = lock.write_json
+def slow(*arguments):
+    time.sleep(0.5)
+    write(*arguments)
+lock.write_json = slow
 study, inside = Path(sys.argv[1]), Path(sys.argv[2])
 for _ in range(int(sys.argv[3])):
     with StudyLock(study, wait=60):
@@ -55,11 +63,11 @@ def lock_file(study: Path) -> Path:
 
 
 def test_it_is_held_for_its_time_only(tmp_path: Path) -> None:
-    with StudyLock(tmp_path) as lock:
+    with StudyLock(tmp_path) as mine:
         record = json.loads(lock_file(tmp_path).read_text())
         assert record["pid"] == os.getpid()
         assert record["host"] == os.uname().nodename
-        lock.refresh()
+        mine.refresh()
     assert not lock_file(tmp_path).exists()
     assert [path.name for path in lock_file(tmp_path).parent.iterdir()] == []
 
@@ -102,7 +110,7 @@ def test_the_lock_of_a_dead_process_is_taken_at_once(tmp_path: Path) -> None:
 
 
 def test_many_that_want_the_lock_of_a_dead_process(tmp_path: Path) -> None:
-    for attempt in range(3):
+    for attempt in range(2):
         study = tmp_path / str(attempt)
         process = holder(study)
         process.kill()
@@ -126,6 +134,28 @@ def test_whoever_takes_over_may_die_as_well(tmp_path: Path) -> None:
     assert list(lock_file(tmp_path).parent.iterdir()) == []
 
 
+def test_who_saw_the_dead_holder_too_late_does_not_take_the_lock_of_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = holder(tmp_path)
+    process.kill()
+    process.communicate()
+    dead = json.loads(lock_file(tmp_path).read_text())
+    successor = {**dead, **life.describe_this_process(), "token": "successor"}
+    lock_file(tmp_path).write_text(json.dumps(successor))
+    real, stale = lock.read_json, [dead]
+
+    def read(path: Path) -> dict[str, object] | None:
+        """At first what was there before the successor."""
+        return stale.pop() if path.name == "lock" and stale else real(path)
+
+    monkeypatch.setattr(lock, "read_json", read)
+    with pytest.raises(LockedError, match=str(os.getpid())), StudyLock(tmp_path, wait=0.5):
+        pass
+    assert not stale
+    assert json.loads(lock_file(tmp_path).read_text()) == successor
+
+
 def test_a_holder_on_another_host_must_have_been_silent_for_long(tmp_path: Path) -> None:
     lock_file(tmp_path).parent.mkdir()
     record = {"token": "t", "user": "u", "host": "elsewhere", "place": "elsewhere x", "pid": 1}
@@ -143,17 +173,17 @@ def test_a_holder_on_another_host_must_have_been_silent_for_long(tmp_path: Path)
 
 
 def test_a_sign_of_life_makes_it_young(tmp_path: Path) -> None:
-    with StudyLock(tmp_path) as lock:
+    with StudyLock(tmp_path) as mine:
         os.utime(lock_file(tmp_path), (0, 0))
-        lock.refresh()
+        mine.refresh()
         assert time.time() - lock_file(tmp_path).stat().st_mtime < 60
 
 
 def test_who_lost_the_lock_may_not_go_on_and_leaves_it_alone(tmp_path: Path) -> None:
-    with StudyLock(tmp_path) as lock:
+    with StudyLock(tmp_path) as mine:
         lock_file(tmp_path).write_text(json.dumps({"token": "another"}))
         with pytest.raises(LockedError, match="taken away"):
-            lock.refresh()
+            mine.refresh()
     assert lock_file(tmp_path).exists()
 
 
