@@ -176,7 +176,7 @@ class DistributedOptimizer(LossScaleOptimizer):
 
 def innermost(optimizer: Optimizer) -> Optimizer:
     """The optimizer inside all wrappers: ours, and the loss scale of half precision."""
-    while isinstance(optimizer, LossScaleOptimizer):
+    while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer
 

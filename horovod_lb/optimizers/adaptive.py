@@ -50,11 +50,8 @@ class LayerAdaptive(Optimizer):
 
         ValueError: the optimizer is built already, or a variable is given by the kind of its layer.
         """
-        if self.built:
-            raise ValueError("exclusions are made before the optimizer is built")
-        adaptation, decay = "exclude_from_adaptation", "exclude_from_decay"
-        self.exclude_from_adaptation += exclusion.entries(from_adaptation, adaptation)
-        self.exclude_from_decay += exclusion.entries(from_decay, decay)
+        self.exclude_from_adaptation = exclusion.joined(self, "exclude_from_adaptation", from_adaptation)
+        self.exclude_from_decay = exclusion.joined(self, "exclude_from_decay", from_decay)
 
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """As in Keras, for variables only: parts of names would take in what was not meant."""

@@ -51,6 +51,15 @@ def entries(exclude: Iterable[Any], option: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def joined(optimizer: Any, option: str, more: Iterable[Any]) -> tuple[str, ...]:
+    """What `optimizer` has for `option`, and `more`. ValueError: it is built, and would not take notice."""
+    before = getattr(optimizer, option)
+    after = tuple(dict.fromkeys((*before, *entries(more, option))))
+    if optimizer.built and after != before:
+        raise ValueError(f"{option}: variables are excluded before the optimizer is built")
+    return after
+
+
 def excluded(variables: Sequence[Any], exclude: Sequence[str], option: str) -> list[bool]:
     """For each of `variables`, whether `exclude` (see `entries`) leaves it out.
 

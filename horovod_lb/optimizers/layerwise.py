@@ -71,11 +71,9 @@ class LayerWise(Optimizer):
 
     def exclude(self, from_adaptation: Iterable[Any] = (), from_decay: Iterable[Any] = ()) -> None:
         """Leave these variables out as well, before it is built; decay is the inner optimizer's."""
-        if self.built:
-            raise ValueError("exclusions are made before the optimizer is built")
-        self.exclude_from_adaptation += exclusion.entries(from_adaptation, "exclude_from_adaptation")
-        if from_decay:
-            self.inner_optimizer.exclude_from_weight_decay(list(from_decay))
+        self.exclude_from_adaptation = exclusion.joined(self, "exclude_from_adaptation", from_adaptation)
+        if from_decay := list(from_decay):
+            self.inner_optimizer.exclude_from_weight_decay(from_decay)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Create the inner optimizer's state, and settle which variables are adapted."""

@@ -63,10 +63,29 @@ def resolve(recipe: Mapping[str, Any], *, examples: int, workers: int) -> Resolv
             "it is there to repeat published runs, most often linear is meant"
         )
     warmup = _warmup(recipe, batch, timeline, peak, warnings)
+    warnings += _decay_warnings(recipe)
     schedule = build(recipe["schedule"], peak, timeline, warmup.steps)
     warnings += schedule.warnings()
     rate = LearningRate(peak, timeline.total_steps, warmup, schedule)
     return Resolved(batch, timeline, rate, recipe["scaling"], recipe["schedule"]["kind"], tuple(warnings))
+
+
+def _decay_warnings(recipe: Mapping[str, Any]) -> list[str]:
+    """A decay that is not the paper's. RecipeError: LARS with the decay outside of its trust ratio."""
+    kind = (recipe.get("optimizer") or {}).get("kind")
+    decay = recipe.get("weight_decay") or {"value": 0}
+    if kind == "lars" and decay["value"] and decay["kind"] != "l2":
+        raise RecipeError(
+            f"recipe.weight_decay.kind: {decay['kind']!r} is not for lars, whose decay stands inside its "
+            "trust ratio; l2 is",
+            key="recipe.weight_decay.kind",
+        )
+    if kind == "lamb" and decay["value"] and decay["kind"] == "l2":
+        return [
+            "recipe.weight_decay.kind: l2 puts the decay of lamb into its moments; decoupled, inside the "
+            "trust ratio, is the paper's"
+        ]
+    return []
 
 
 def _warmup(

@@ -215,9 +215,13 @@ def _where(study: Study, point: _Point, path: KeyPath) -> str:
 
 
 def _label(value: Any) -> Any:
-    """An axis' value as one cell of a table."""
+    """An axis' value as one cell of a table; options that are not set are left out."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={canonical(inner)}" for key, inner in value.items())
+        shown = {key: inner for key, inner in value.items() if inner is not None}
+        return ", ".join(
+            f"{key}=({_label(inner)})" if isinstance(inner, Mapping) else f"{key}={canonical(inner)}"
+            for key, inner in shown.items()
+        )
     if isinstance(value, list):
         return ", ".join(str(canonical(inner)) for inner in value)
     return canonical(value)

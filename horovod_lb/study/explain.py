@@ -40,9 +40,8 @@ _LATER = {
     "model.batch_norm": ("ghost", "sync", "group"),
     "data.name": ("cifar10", "imagenet"),
     "data.augment": ("standard",),
-    "recipe.optimizer.kind": ("lars", "lamb"),
 }
-_LATER_KEYS = ("recipe.sam", "recipe.optimizer.sam", "recipe.optimizer.layerwise")
+_LATER_KEYS = ("recipe.sam", "recipe.optimizer.sam")
 
 
 def problems(error: ValidationError, before: KeyPath, where: Callable[[KeyPath], str]) -> list[str]:

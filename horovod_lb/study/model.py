@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, Field, PlainValidator, model_validator
 
 from horovod_lb.recipe.rate import STARTS
+from horovod_lb.study.optimizers import Momentum, Optimizer, WeightDecay
 from horovod_lb.study.schedules import ConstantSchedule, Schedule
 from horovod_lb.study.section import (
     Axis,
@@ -106,56 +107,6 @@ class Budget(Section):
         return self
 
 
-class Momentum(Section):
-    """The project's SGD with momentum, the rate inside the buffer (v-form), and momentum correction."""
-
-    kind: Literal["momentum"]
-    momentum: UnitInterval = 0.9
-    nesterov: bool = False
-    correction: bool = True
-
-
-class Sgd(Section):
-    """Keras' SGD."""
-
-    kind: Literal["sgd"]
-    momentum: UnitInterval = 0.0
-    nesterov: bool = False
-
-
-class Adam(Section):
-    """Keras' Adam and, with decoupled weight decay, AdamW."""
-
-    kind: Literal["adam", "adamw"]
-    beta_1: UnitInterval = 0.9
-    beta_2: UnitInterval = 0.999
-    epsilon: Positive = 1e-7
-
-
-class RMSprop(Section):
-    """Keras' RMSprop."""
-
-    kind: Literal["rmsprop"]
-    rho: UnitInterval = 0.9
-    momentum: UnitInterval = 0.0
-    epsilon: Positive = 1e-7
-
-
-class Adagrad(Section):
-    """Keras' Adagrad."""
-
-    kind: Literal["adagrad"]
-    epsilon: Positive = 1e-7
-
-
-class WeightDecay(Section):
-    """`recipe.weight_decay`: `l2` adds (value/2)*|w|^2 to the loss, `decoupled` shrinks the weights."""
-
-    value: NonNegative = 0
-    kind: Literal["l2", "decoupled"] = "l2"
-    exclude: list[Literal["bias", "normalization"]] = []
-
-
 class Communication(Section):
     """`recipe.communication`: how gradients are summed; the sum is the same but for round-off."""
 
@@ -176,9 +127,7 @@ class Recipe(Section):
     scaling: Literal["none", "linear", "sqrt", "legw", "per_worker"] = "none"
     warmup: Warmup = Warmup()
     schedule: Schedule = ConstantSchedule(kind="constant")
-    optimizer: Annotated[Momentum | Sgd | Adam | RMSprop | Adagrad, Field(discriminator="kind")] = Momentum(
-        kind="momentum"
-    )
+    optimizer: Optimizer = Momentum(kind="momentum")
     weight_decay: WeightDecay = WeightDecay()
     label_smoothing: UnitInterval = 0
     clip_global_norm: Positive | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
 from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES
+from horovod_lb.distributed.optimizer import innermost
 from horovod_lb.errors import RecipeError
-from horovod_lb.optimizers import MomentumSGD
+from horovod_lb.optimizers import LAMB, LARS, LayerWise, MomentumSGD, variables_of
+from horovod_lb.optimizers.adaptive import LayerAdaptive
 from horovod_lb.training.context import RunContext
 from horovod_lb.training.schedule import RecipeSchedule
 
@@ -20,6 +23,8 @@ _KINDS = {
     "adamw": keras.optimizers.AdamW,
     "rmsprop": keras.optimizers.RMSprop,
     "adagrad": keras.optimizers.Adagrad,
+    "lars": LARS,
+    "lamb": LAMB,
 }
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -34,6 +39,8 @@ def optimizer(run: RunContext, learning_rate: Any = None) -> keras.optimizers.Op
     recipe = run.recipe
     options = {key: value for key, value in recipe["optimizer"].items() if value is not None}
     kind = options.pop("kind")
+    around = options.pop("layerwise", None)
+    options.pop("exclude", None)  # needs the model: see `exclude`
     if kind not in _KINDS:
         raise RecipeError(f"recipe.optimizer.kind: {kind!r} is not one of {', '.join(_KINDS)}")
     if learning_rate is None:
@@ -41,11 +48,40 @@ def optimizer(run: RunContext, learning_rate: Any = None) -> keras.optimizers.Op
     if recipe["clip_global_norm"] is not None:
         options["global_clipnorm"] = recipe["clip_global_norm"]
     decay = recipe["weight_decay"]
-    if decay["kind"] == "decoupled" and decay["value"]:
+    if decay["value"] and (decay["kind"] == "decoupled" or kind == "lars"):
         options["weight_decay"] = decay["value"]
     elif kind == "adamw":
         options["weight_decay"] = 0.0  # Keras' default is another
-    return _KINDS[kind](learning_rate=learning_rate, **options)
+    built = _KINDS[kind](learning_rate=learning_rate, **options)
+    if around is None:
+        return built
+    return LayerWise(built, min_ratio=around["min"], max_ratio=around["max"], on=around["on"])
+
+
+def penalty(recipe: Mapping[str, Any], optimizer: keras.optimizers.Optimizer) -> float:
+    """λ of the L2 penalty in the loss; 0 where LARS has the decay inside its trust ratio."""
+    decay = recipe["weight_decay"]
+    if decay["kind"] != "l2" or isinstance(innermost(optimizer), LARS):
+        return 0.0
+    return float(decay["value"])
+
+
+def exclude(recipe: Mapping[str, Any], optimizer: keras.optimizers.Optimizer, model: keras.Model) -> None:
+    """Tell the optimizer, which is not built yet, the variables without decay and without a trust ratio."""
+    options, decay = recipe["optimizer"], recipe["weight_decay"]
+    words = options.get("exclude") or (options.get("layerwise") or {}).get("exclude") or []
+    for part in _layers(optimizer):
+        if isinstance(part, LayerAdaptive | LayerWise):
+            part.exclude(from_adaptation=variables_of(model, words))
+    if decay["value"] and decay["exclude"]:
+        innermost(optimizer).exclude_from_weight_decay(variables_of(model, decay["exclude"]))
+
+
+def _layers(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.Optimizer]:
+    """The optimizer and what it wraps, outermost first."""
+    yield optimizer
+    if inner := getattr(optimizer, "inner_optimizer", None):
+        yield from _layers(inner)
 
 
 def distributed(run: RunContext, inner: keras.optimizers.Optimizer) -> DistributedOptimizer:
@@ -62,15 +98,6 @@ def distributed(run: RunContext, inner: keras.optimizers.Optimizer) -> Distribut
 
 
 def decayed_variables(model: keras.Model, exclude: list[str]) -> list[Any]:
-    """The trainable variables under weight decay.
-
-    `exclude` names kinds: `bias` (variables called bias) and `normalization` (all variables of normalization
-    layers). Layers decide, not parts of names, so a layer called "bias_net" keeps its decay.
-    """
-    skipped: set[int] = set()
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        for variable in layer.trainable_variables:
-            is_bias = "bias" in exclude and variable is getattr(layer, "bias", None)
-            if is_bias or ("normalization" in exclude and "Normalization" in type(layer).__name__):
-                skipped.add(id(variable))
+    """The trainable variables under weight decay: all but those of the kinds in `exclude`."""
+    skipped = {id(variable) for variable in variables_of(model, exclude)}
     return [variable for variable in model.trainable_variables if id(variable) not in skipped]

@@ -22,7 +22,6 @@ from horovod_lb.data.order import Order
 from horovod_lb.data.partition import group_bounds, worker_groups
 from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
-from horovod_lb.distributed.optimizer import innermost
 from horovod_lb.errors import DataError
 from horovod_lb.training import build, checkpoint
 from horovod_lb.training.checkpoint import Position
@@ -69,22 +68,16 @@ class Loop:
         recipe = run.recipe
         # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
         model.compile(optimizer=optimizer, jit_compile=False)
+        build.exclude(recipe, optimizer, model)
         optimizer.build(model.trainable_variables)
-        decay = recipe["weight_decay"]
-        decayed = build.decayed_variables(model, list(decay["exclude"]))
-        if decay["value"] and decay["kind"] == "decoupled":
-            kept = {id(variable) for variable in decayed}
-            innermost(optimizer).exclude_from_weight_decay(
-                [v for v in model.trainable_variables if id(v) not in kept]
-            )
         self.step = TrainingStep(
             model,
             optimizer,
             scale=data.info.scale,
             seed=run.seed,
             smoothing=recipe["label_smoothing"],
-            penalty=decay["value"] if decay["kind"] == "l2" else 0.0,
-            penalized=decayed,
+            penalty=build.penalty(recipe, optimizer),
+            penalized=build.decayed_variables(model, recipe["weight_decay"]["exclude"]),
             loss=loss,
         )
         self.evaluate = Evaluation(model, data.info.scale, loss)

@@ -79,12 +79,15 @@ def test_excluded_points_need_not_make_sense(runs):
 
 
 def test_an_axis_of_whole_sections(runs):
-    found = runs("axes:\n  recipe.optimizer: [{kind: sgd, momentum: 0.5}, {kind: adam}]\n")
+    bounded = "{kind: adagrad, layerwise: {max: 2}}"
+    found = runs(f"axes:\n  recipe.optimizer: [{{kind: sgd, momentum: 0.5}}, {{kind: adam}}, {bounded}]\n")
     assert points(found) == [
         ("kind=sgd, momentum=0.5, nesterov=False",),
         ("kind=adam, beta_1=0.9, beta_2=0.999, epsilon=1e-07",),
+        ("kind=adagrad, epsilon=1e-07, layerwise=(on=update, min=0, max=2, exclude=[])",),
     ]
-    assert found[0].spec["recipe"]["optimizer"] == {"kind": "sgd", "momentum": 0.5, "nesterov": False}
+    complete = {"kind": "sgd", "momentum": 0.5, "nesterov": False, "layerwise": None}
+    assert found[0].spec["recipe"]["optimizer"] == complete
 
 
 def test_a_key_that_only_an_axis_gives(runs):

@@ -129,21 +129,64 @@ ONE_LINE = [
     ),
     # of later versions
     (
-        [("scaling: linear", "optimizer: {kind: lars}")],
-        "study.yaml:10: recipe.optimizer.kind: found 'lars' (planned, but not in this version); "
-        "allowed: momentum, sgd, adam, adamw, rmsprop, adagrad",
-    ),
-    (
-        [("scaling: linear", "optimizer: {kind: adam, layerwise: {on: update}}")],
-        "study.yaml:10: recipe.optimizer.layerwise: is planned, but not in this version; leave it out",
-    ),
-    (
         [("scaling: linear", "sam: {rho: 0.05}")],
         "study.yaml:10: recipe.sam: is planned, but not in this version; leave it out",
     ),
     (
         [("scaling: linear", "optimizer: {kind: adam, momentum: 0.9}")],
-        "study.yaml:10: recipe.optimizer.momentum: unknown key; allowed here: kind, beta_1, beta_2, epsilon",
+        "study.yaml:10: recipe.optimizer.momentum: unknown key; allowed here: kind, beta_1, beta_2, epsilon, "
+        "layerwise",
+    ),
+    # optimizers
+    (
+        [("scaling: linear", "optimizer: {kind: larz}")],
+        "study.yaml:10: recipe.optimizer.kind: found 'larz'; allowed: momentum, sgd, adam, adamw, rmsprop, "
+        "adagrad, lars, lamb; did you mean lars?",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lars, norm: max}")],
+        "study.yaml:10: recipe.optimizer.norm: found 'max'; allowed: sum, joint",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lars, coefficient: 0}")],
+        "study.yaml:10: recipe.optimizer.coefficient: found 0; a number > 0 is needed",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lars, layerwise: {max: 1}}")],
+        "study.yaml:10: recipe.optimizer.layerwise: unknown key; allowed here: kind, momentum, nesterov, "
+        "correction, coefficient, norm, epsilon, min_ratio, max_ratio, exclude",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lars, exclude: [kernel]}")],
+        "study.yaml:10: recipe.optimizer.exclude[0]: found 'kernel'; allowed: bias, normalization, vectors",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lamb, min_ratio: 2, max_ratio: 1}")],
+        "study.yaml:10: recipe.optimizer: found {'kind': 'lamb', 'min_ratio': 2, 'max_ratio': 1}; "
+        "max_ratio must not be below min_ratio",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: lamb, min_norm: 2, max_norm: 1}")],
+        "study.yaml:10: recipe.optimizer: found {'kind': 'lamb', 'min_norm': 2, 'max_norm': 1}; "
+        "max_norm must not be below min_norm",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: adam, layerwise: {on: weights}}")],
+        "study.yaml:10: recipe.optimizer.layerwise.on: found 'weights'; allowed: gradient, update",
+    ),
+    (
+        [("scaling: linear", "optimizer: {kind: adam, layerwise: {min: 2, max: 1}}")],
+        "study.yaml:10: recipe.optimizer.layerwise: found {'min': 2, 'max': 1}; max must not be below min",
+    ),
+    (
+        [
+            (
+                "scaling: linear",
+                "optimizer: {kind: lars}\n  weight_decay: {value: 0.1, kind: decoupled}\n  scaling: linear",
+            )
+        ],
+        "study.yaml:11: recipe.weight_decay.kind: 'decoupled' is not for lars, whose decay stands inside its "
+        "trust ratio; l2 is",
     ),
     (
         [("kind: step, epochs: [15, 25], factor: 0.1", "kind: cosines")],

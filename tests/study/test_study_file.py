@@ -72,13 +72,59 @@ def test_the_annotated_file(write, monkeypatch):
     )
 
 
+MOMENTUM = {"momentum": 0.9, "nesterov": False, "correction": True, "layerwise": None}
+ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "layerwise": None}
+BOUNDS = {"min_ratio": 0.0, "max_ratio": None, "exclude": []}
+LARS = {
+    "momentum": 0.9,
+    "nesterov": False,
+    "correction": False,
+    "coefficient": 1.0,
+    "norm": "sum",
+    "epsilon": 0.0,
+}
+LAMB = {**ADAM, "epsilon": 1e-6, "bias_correction": True, "min_norm": 0.0, "max_norm": None}
+del LAMB["layerwise"]
+AROUND = {"on": "update", "min": 0.0, "max": None, "exclude": []}
 OPTIMIZERS = [
-    ("{kind: momentum}", {"kind": "momentum", "momentum": 0.9, "nesterov": False, "correction": True}),
-    ("{kind: sgd, nesterov: true}", {"kind": "sgd", "momentum": 0.0, "nesterov": True}),
-    ("{kind: adam, beta_1: 0.8}", {"kind": "adam", "beta_1": 0.8, "beta_2": 0.999, "epsilon": 1e-7}),
-    ("{kind: adamw, beta_2: 0.99}", {"kind": "adamw", "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}),
-    ("{kind: rmsprop, rho: 0.95}", {"kind": "rmsprop", "rho": 0.95, "momentum": 0.0, "epsilon": 1e-7}),
-    ("{kind: adagrad, epsilon: 1e-8}", {"kind": "adagrad", "epsilon": 1e-8}),
+    ("{kind: momentum}", {"kind": "momentum", **MOMENTUM}),
+    (
+        "{kind: sgd, nesterov: true}",
+        {"kind": "sgd", "momentum": 0.0, "nesterov": True, "layerwise": None},
+    ),
+    ("{kind: adam, beta_1: 0.8}", {"kind": "adam", **ADAM, "beta_1": 0.8}),
+    ("{kind: adamw, beta_2: 0.99}", {"kind": "adamw", **ADAM, "beta_2": 0.99}),
+    (
+        "{kind: rmsprop, rho: 0.95}",
+        {"kind": "rmsprop", "rho": 0.95, "momentum": 0.0, "epsilon": 1e-7, "layerwise": None},
+    ),
+    ("{kind: adagrad, epsilon: 1e-8}", {"kind": "adagrad", "epsilon": 1e-8, "layerwise": None}),
+    ("{kind: lars}", {"kind": "lars", **LARS, **BOUNDS}),
+    (
+        "{kind: lars, coefficient: 0.001, norm: joint, max_ratio: 50, exclude: [bias, normalization]}",
+        {
+            "kind": "lars",
+            **LARS,
+            "coefficient": 0.001,
+            "norm": "joint",
+            "min_ratio": 0.0,
+            "max_ratio": 50.0,
+            "exclude": ["bias", "normalization"],
+        },
+    ),
+    (
+        "{kind: lamb, bias_correction: false, max_norm: 10}",
+        {"kind": "lamb", **LAMB, **BOUNDS, "bias_correction": False, "max_norm": 10.0},
+    ),
+    ("{kind: adam, layerwise: {}}", {"kind": "adam", **ADAM, "layerwise": AROUND}),
+    (
+        "{kind: momentum, layerwise: {on: gradient, min: 0.1, max: 10, exclude: [vectors]}}",
+        {
+            "kind": "momentum",
+            **MOMENTUM,
+            "layerwise": {"on": "gradient", "min": 0.1, "max": 10.0, "exclude": ["vectors"]},
+        },
+    ),
 ]
 
 
