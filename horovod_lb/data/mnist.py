@@ -71,8 +71,13 @@ def locate(root: str | None) -> dict[IdxFile, Path]:
 
 
 def folder(root: str | None) -> Path:
-    """The folder with the files: `root`, or where that is None $HLB_DATA; itself or its subfolder `mnist`."""
-    base = root or os.environ.get("HLB_DATA")
+    """The folder with the files: `root`, or where that is None $HLB_DATA; itself or its subfolder `mnist`.
+
+    In a batch job with staged data ($HLB_STAGE_SECONDS is set) it is $HLB_DATA in any case.
+    """
+    # A batch job that copied the data to its nodes has put the copy's folder there.
+    staged = os.environ.get("HLB_DATA") if "HLB_STAGE_SECONDS" in os.environ else None
+    base = staged or root or os.environ.get("HLB_DATA")
     if not base:
         raise DataError(
             "MNIST: no folder is named. Write `root: FOLDER` into the study's `data:` section or set "
@@ -80,7 +85,7 @@ def folder(root: str | None) -> Path:
         )
     path = Path(base).expanduser()
     if not path.is_dir():
-        named_by = "`data.root`" if root else "HLB_DATA"
+        named_by = "`data.root`" if base == root else "HLB_DATA"
         raise DataError(f"{path}: there is no such folder ({named_by} names it). {SOURCE}.")
     inner = path / "mnist"
     return inner if any(idx.find(inner, file) for file in FILES) else path

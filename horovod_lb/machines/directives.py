@@ -34,7 +34,7 @@ _OWN = {
 }
 
 
-def problem(scheduler: str, directives: Sequence[str]) -> str | None:
+def problem(scheduler: str, launcher: str, directives: Sequence[str]) -> str | None:
     """Why these directives (written without `#SBATCH` or `#BSUB`) will not do; None if they will."""
     if directives and scheduler == "none":
         return "without a scheduler there is nobody to read directives"
@@ -51,8 +51,8 @@ def problem(scheduler: str, directives: Sequence[str]) -> str | None:
         options.append(option)
     if options.count("-alloc_flags") > 1:
         return 'only one -alloc_flags line counts; write its flags together, as in -alloc_flags "gpumps smt1"'
-    if "-R" in options and "-csm" not in options:
-        return "-R is refused beside -nnodes, which every job script has, unless -csm y is there too"
+    if "-R" in options and launcher == "jsrun" and "-csm" not in options:
+        return "-R is refused beside -nnodes, which every script with jsrun has, unless -csm y is there too"
     return None
 
 

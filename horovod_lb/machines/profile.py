@@ -163,7 +163,7 @@ class Machine(Table):
     def _consistent(self) -> Machine:
         for check in (self._check_launcher, self._check_node, self._check_walltimes):
             check()
-        if problem := directive_problem(self.scheduler, self.directives):
+        if problem := directive_problem(self.scheduler, self.launcher, self.directives):
             raise refuse(problem, "directives")
         for option in self.launcher_options:
             if not option.startswith("-"):

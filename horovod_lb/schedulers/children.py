@@ -22,7 +22,7 @@ def start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> sub
     """Starts `argv` in a process session of its own, which no Ctrl-C reaches; its output goes to `log`.
 
     `environment` is added to this process' own. The child gets SIGTERM when this process ends, however that
-    is.
+    is. It ignores SIGUSR2 unless it wants it: some schedulers warn every process of a job.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -53,6 +53,7 @@ def _end_with(parent: int) -> Callable[[], None]:
     prctl = ctypes.CDLL(None).prctl
 
     def ask() -> None:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:
             os._exit(1)

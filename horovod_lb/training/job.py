@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -28,6 +29,8 @@ def job(main: Main) -> None:
         help="the run's folder; `hlb run STUDY` makes one for every run and starts this script's main",
     )
     arguments = parser.parse_args()
+    # A scheduler's warning to all processes of a job; while the run trains it has a meaning.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     status = 0
     try:
         world = init()

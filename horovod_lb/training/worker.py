@@ -48,7 +48,7 @@ def execute(run_dir: str | os.PathLike[str], main: Main | None = None) -> str:
     directory = RunDirectory(run_dir)
     spec = directory.read_spec()
     life = _begin_life(directory, here)
-    with log_to(rank_log(life.directory, here.rank)), _stop_on_sigterm(life):
+    with log_to(rank_log(life.directory, here.rank)), _stop_on_signals(life):
         try:
             return _execute(spec, here, directory, life, main)
         except Exception as error:
@@ -93,8 +93,11 @@ def _begin_life(directory: RunDirectory, here: World) -> Life:
 
 
 @contextmanager
-def _stop_on_sigterm(life: Life) -> Iterator[None]:
-    """For its time, SIGTERM (the scheduler preempts or ends the job) asks the run to stop in order."""
+def _stop_on_signals(life: Life) -> Iterator[None]:
+    """For its time, SIGTERM (the scheduler ends the job) and SIGUSR2 (it soon will) ask the run to stop.
+
+    A batch job's script is told as well; but some schedulers signal every process of a job.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,11 +107,12 @@ def _stop_on_sigterm(life: Life) -> Iterator[None]:
             life.fence()
             life.run.request_stop()
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGUSR2)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _leave_failure(life: Life, rank: int, error: Exception) -> None:

@@ -87,6 +87,14 @@ def test_the_folder_itself_or_the_one_above(copy: Path, monkeypatch: pytest.Monk
     assert mnist.folder(str(above)) == copy
 
 
+def test_a_batch_job_reads_the_copy_on_its_node(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HLB_DATA", str(copy))
+    with pytest.raises(DataError, match=r"nowhere: there is no such folder \(`data.root` names it\)"):
+        mnist.folder("nowhere")
+    monkeypatch.setenv("HLB_STAGE_SECONDS", "12")
+    assert mnist.folder("nowhere") == copy
+
+
 def test_plain_files(copy: Path, mnist_folder: Path) -> None:
     for file in mnist.FILES:
         replace(copy, file, b"").unlink()
