@@ -60,14 +60,13 @@ def test_data_of_another_size_than_the_study_says_is_refused(run_folder: RunDire
     assert run_folder.state() is State.FAILED
 
 
-def test_sigterm_stops_the_run_in_order(
-    run_folder: RunDirectory,
-) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_of_the_scheduler_stops_the_run_in_order(run_folder: RunDirectory, number: int) -> None:
+    before = signal.getsignal(number)
     train = job(300)
 
     def main(run: Any) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # the scheduler preempts the job
+        os.kill(os.getpid(), number)
         train(run)
 
     assert execute(run_folder.path, main) == "stopped"
