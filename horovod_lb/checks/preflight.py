@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ DOING = {
     "allreduce": "all-reducing",
 }
 PROGRAM = ("-m", "horovod_lb.training.preflight")
+_OF_THE_JOB = ("SLURM_GPUS_PER_NODE", "SLURM_TRES_PER_TASK", "SLURM_GPU_BIND", "SLURM_TRES_BIND")
 # After a rank has failed, so long the others may still tell what they know.
 _AFTERMATH_SECONDS = 10.0
 _TAIL_LINES = 30
@@ -176,7 +178,27 @@ def launch(
         words = tuple(word.replace(HOSTS, packed) for word in words)
     if words[0] == "mpirun":
         words = (str(launchers.find_mpirun()), *words[1:])
-    return launchers.Launch((*map(os.path.expandvars, words), *program), variables(request)), ranks
+    found_variables = variables(request)
+    script = site_script(machine, found_variables)
+    return launchers.Launch(
+        ("bash", "-c", script, "bash", *map(os.path.expandvars, words), *program), found_variables
+    ), ranks
+
+
+def site_script(machine: Machine, environment: Mapping[str, str]) -> str:
+    """What a job script of `machine` does before its first step, then the step given as arguments."""
+    lines = []
+    if machine.modules:
+        lines.append("type module > /dev/null 2>&1 || . /etc/profile")
+        lines.append(f"module load {shlex.join(machine.modules)} || exit 1")
+    lines += machine.setup
+    if machine.launcher == "srun":
+        # What salloc or sbatch say of the whole job is not meant for a step.
+        lines.append('unset "${!SLURM_CPU_BIND@}" ' + " ".join(_OF_THE_JOB))
+    elif machine.scheduler == "slurm":
+        lines.append("export SLURM_CPU_BIND=none SLURM_OVERLAP=1")  # mpirun's daemons are steps
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    return "\n".join([*lines, 'exec "$@"'])
 
 
 def run(start: launchers.Launch, expected: int, silence: float) -> Iterator[Outcome | Sequence[Rank]]:

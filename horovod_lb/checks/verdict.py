@@ -41,7 +41,8 @@ def broken_findings(outcome: Outcome) -> Iterator[Finding]:
         return
     failed = [rank for rank in outcome.ranks if rank.error is not None]
     for error, same in _grouped(failed, "error").items():
-        yield problem("ranks", f"{_names(same)}, {same[0].doing}: {error}", _REMEDIES[same[0].stages[-1]])
+        remedy = _LAYOUT if error.startswith("DistributedError") else _REMEDIES[same[0].stages[-1]]
+        yield problem("ranks", f"{_names(same)}, {same[0].doing}: {error}", remedy)
     stuck = [rank for rank in outcome.ranks if rank.error is None and rank.doing is not None]
     if stuck and not failed:
         by_stage: dict[str, list[Rank]] = defaultdict(list)
@@ -59,6 +60,7 @@ def broken_findings(outcome: Outcome) -> Iterator[Finding]:
         yield warning("ranks", f"the launcher ended with status {outcome.code}", "see the launcher's words")
 
 
+_LAYOUT = "correct ranks_per_node, gpu_visibility or launcher_options in the profile, or start fewer ranks"
 _REMEDIES = {
     "start": "see the launcher's words",
     "versions": "the environment must be seen by every node: modules and setup in the profile, HLB_USE_SITE, "

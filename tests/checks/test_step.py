@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -69,22 +71,52 @@ def test_words_of_the_launchers():
     two = [Host("a", 6), Host("b", 6)]
     start, ranks = preflight.launch(load_machine("slurm-6gpu"), two, None, {"runs": "/r"})
     assert ranks == 12
-    assert start.argv[0] == "srun"
+    assert start.argv[:2] == ("bash", "-c")
+    assert start.argv[4] == "srun"
     assert {"--mpi=pmix", "--ntasks=12", "--cpus-per-task=2"} <= set(start.argv)
     assert start.argv[-5:] == (sys.executable, "-m", "horovod_lb.training.preflight", "--folder", "runs=/r")
     assert start.environment["HLB_GPUS"] == "all"
 
     start, ranks = preflight.launch(summit(), two, None, {})
     assert ranks == 12
-    assert start.argv[:6] == ("jsrun", "-n12", "-r6", "-a1", "-g1", "-c7")
+    assert start.argv[4:10] == ("jsrun", "-n12", "-r6", "-a1", "-g1", "-c7")
     assert start.environment["HLB_GPUS"] == "one"
 
     start, ranks = preflight.launch(load_machine("generic-lsf"), two, 6, {})
     assert start.argv[start.argv.index("--host") + 1] == "a:3,b:3"
-    assert start.argv[0].endswith("/mpirun")
+    assert start.argv[4].endswith("/mpirun")
 
     start, ranks = preflight.launch(None, [Host("a", 2), Host("b", 2)], None, {})
     assert (ranks, start.argv[start.argv.index("--host") + 1]) == (4, "a:2,b:2")
+
+
+def test_a_step_is_in_the_environment_of_a_job(tmp_path):
+    """The script is run with a `module` that notes what it was asked for, and a step that prints."""
+    changes = {
+        "modules": ["cuda", "gcc/12"],
+        "setup": ["export SITE=valley"],
+        "environment": {"QUOTED": "a b $(id) `id` ; 'x'"},
+    }
+    machine = load_machine("slurm-6gpu", overrides=changes)
+    script = preflight.site_script(machine, machine.environment)
+    module = f"module() {{ printf '%s\n' \"$@\" > {tmp_path}/asked; }}; export -f module\n"
+    step = ["sh", "-c", 'echo "$SITE|$QUOTED|$SLURM_GPU_BIND|$SLURM_CPU_BIND_TYPE|$SLURM_JOB_ID"']
+    done = subprocess.run(
+        ["bash", "-c", module + script, "bash", *step],
+        env={
+            "PATH": os.environ["PATH"],
+            "SLURM_GPU_BIND": "x",
+            "SLURM_CPU_BIND_TYPE": "y",
+            "SLURM_JOB_ID": "7",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "valley|a b $(id) `id` ; 'x'|||7\n"
+    assert (tmp_path / "asked").read_text().split() == ["load", "cuda", "gcc/12"]
+    wrong = "module() { return 1; }; export -f module\n"
+    assert subprocess.run(["bash", "-c", wrong + script, "bash", *step]).returncode == 1
 
 
 def test_words_with_a_container(monkeypatch):

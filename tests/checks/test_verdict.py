@@ -74,6 +74,12 @@ def test_a_rank_that_cannot_import():
     assert "libcudart" in seen
 
 
+def test_more_ranks_than_gpus_is_no_trouble_of_the_network():
+    text = "DistributedError: 6 ranks on this host but only 1 visible GPU"
+    found = judge(*(rank(n, stages=3, error=text) for n in range(2)), code=1)
+    assert "gpu_visibility" in only(found, "ranks", State.PROBLEM).remedy
+
+
 def test_the_same_failure_on_many_ranks_is_one_line():
     found = judge(*(rank(n, f"n{n}", stages=2, error="ImportError: x") for n in range(6)), code=1)
     assert [seen for _, seen in problems(found)] == [
