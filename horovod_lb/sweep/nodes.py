@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from horovod_lb.errors import HlbError, RequestError
-from horovod_lb.runs import error_line
 from horovod_lb.schedulers import children
 from horovod_lb.schedulers.hosts import Host, from_environment, read_hostfile
 from horovod_lb.schedulers.launchers import find_mpirun, mpirun
 
 # Hosts that have not answered by then have no daemon of Open MPI running.
 PATIENCE_SECONDS = 120.0
+
+# Of what the launcher says when it fails.
+SHOWN_LINES = 15
 
 # What a rank on another host needs of this environment, where the launcher does not bring all of it.
 _FORWARDED = re.compile(
@@ -69,18 +73,16 @@ def launch_environment(environ: Mapping[str, str]) -> dict[str, str]:
     variables = {name: value for name, value in environ.items() if _FORWARDED.fullmatch(name)}
     if "SLURM_JOB_ID" in environ:
         variables["SLURM_OVERLAP"] = "1"
-    if "LSB_JOBID" in environ:
+    if "LSB_JOBID" in environ and shutil.which("blaunch", path=environ.get("PATH")):
         variables["PRTE_MCA_plm_ssh_agent"] = "blaunch"
     return variables
 
 
-def probe(hosts: Sequence[Host], log: Path) -> list[Node]:
+def probe(hosts: Sequence[Host]) -> list[Node]:
     """Asks every host, through `mpirun`, for its cores and GPUs; a host with GPUs takes at most a rank each.
 
-    `log` is a file for what the launcher says.
-
     Raises:
-        HlbError: `mpirun` cannot reach them all.
+        HlbError: `mpirun` cannot reach them all; the message has its words.
     """
     launch = mpirun(
         len(hosts),
@@ -91,21 +93,21 @@ def probe(hosts: Sequence[Host], log: Path) -> list[Node]:
         program=find_mpirun(),
         as_root=os.geteuid() == 0,
     )
-    child = children.start(launch.argv, launch.environment, log)
-    try:
-        status: int | None = child.wait(PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        status = None
-    finally:
-        children.kill(child)
-    answers = _answers(log.read_text(errors="replace"))
-    if status != 0 or len(answers) != len(hosts):
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        child = children.start(launch.argv, launch.environment, log)
+        try:
+            ended = f"status {child.wait(PATIENCE_SECONDS)}"
+        except subprocess.TimeoutExpired:
+            ended = f"not ended after {PATIENCE_SECONDS:.0f} s"
+        finally:
+            children.kill(child)
+        said = log.read_text(errors="replace")
+    answers = _answers(said)
+    if len(answers) != len(hosts):
         names = ", ".join(host.name for host in hosts)
-        ended = "has not ended" if status is None else f"ended with status {status}"
-        raise HlbError(
-            f"mpirun cannot start a process on every host ({names}): {error_line(log) or 'it ' + ended}\n"
-            f"What it says: {log}"
-        )
+        last = "\n".join(said.strip().splitlines()[-SHOWN_LINES:])
+        raise HlbError(f"mpirun cannot start a process on every host ({names}): {ended}\n{last}".rstrip())
     return [_node(host, answer) for host, answer in zip(hosts, _in_order(hosts, answers), strict=True)]
 
 

@@ -72,11 +72,11 @@ def run_sweep(
         HlbError: a host cannot be reached, the sessions cannot start.
     """
     stop_at = None if seconds is None else stopping_time(seconds)
-    folder = runs_root / study
-    sweep = _sweep_folder(folder)
-    lender = ThisMachine(cores()) if hosts is None else Hosts(probe(hosts, sweep / "hosts.log"))
+    lender = ThisMachine(cores()) if hosts is None else Hosts(probe(hosts))
     batches = arrange(specs, lender, workers=workers, threads=threads)
+    folder = runs_root / study
     runs = {spec["run_id"]: RunDirectory(folder / spec["run_id"]).create(spec) for spec in specs}
+    sweep = _sweep_folder(folder)
     with show or display() as shown, Interrupts() as interrupts:
         ledger = Ledger(runs, {spec["run_id"]: spec for spec in specs}, sweep / "claims", shown, retry_failed)
         options = ["--retry-failed"] if retry_failed else []
@@ -84,6 +84,8 @@ def run_sweep(
         supervisor = _Supervisor(sweep, ledger, interrupts, shown, start, isolated, max_failures, stop_at)
         if isinstance(lender, Hosts):
             shown.line(str(lender))
+        if stop_at is not None:
+            shown.line(time.strftime("runs stop with checkpoints at %H:%M:%S", time.localtime(stop_at)))
         ledger.announce(batches)
         for batch in batches:
             supervisor.work(batch)

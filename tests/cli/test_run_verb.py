@@ -77,6 +77,9 @@ def test_a_run_of_a_session_is_the_run_alone_bit_for_bit(study: Path, tmp_path: 
         (["--where", "seed ="], "is not an expression"),
         (["--set", "recipe.epoch=3"], "recipe.epochs"),
         (["--max-failures", "0"], "--max-failures"),
+        (["--hosts", "auto"], "no allocation here"),
+        (["--hosts", "nowhere.txt"], "nowhere.txt"),
+        (["--walltime", "90"], "--walltime: '90' is no wall time"),
     ],
 )
 def test_a_wrong_request_starts_nothing(
