@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,8 +11,6 @@ from typing import Any
 
 from slurm_cluster import Cluster
 from slurm_study import Study
-
-from horovod_lb.runs import RunDirectory
 
 Body = Callable[[Study], None]
 AT_A_TIME = 4
@@ -34,19 +31,6 @@ def alongside(body: Body) -> Callable[..., None]:
     return test
 
 
-class Reference:
-    """The run that others are compared with, trained when the first of them is."""
-
-    def __init__(self, study: Study) -> None:
-        self._study, self._lock = study, threading.Lock()
-        self._run: RunDirectory | None = None
-
-    def __call__(self) -> RunDirectory:
-        with self._lock:
-            self._run = self._run or self._study.train_here()
-            return self._run
-
-
 class Scenarios:
     """The bodies of all selected tests, at work; an exception in one is its test's failure."""
 
@@ -56,9 +40,9 @@ class Scenarios:
         self._say, self._began = say, time.monotonic()
         self._pool = ThreadPoolExecutor(AT_A_TIME)
         self._futures: dict[Body, Future[None]] = {}
-        reference = Reference(Study(cluster, folder / "reference"))
+        reference = self._pool.submit(Study(cluster, folder / "reference").train_here)
         for body in bodies:
-            study = Study(cluster, folder / body.__name__, reference)
+            study = Study(cluster, folder / body.__name__, reference.result)
             self._futures[body] = self._pool.submit(self._work, body, study)
 
     def _work(self, body: Body, study: Study) -> None:

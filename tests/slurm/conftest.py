@@ -11,7 +11,12 @@ from alongside import Scenarios, bodies
 from slurm_cluster import Cluster
 
 # Nodes that tests may crash are apart from those on which the others work.
-PARTITIONS = {"batch": ("m1", "m2"), "frail": ("m3", "m4", "m5"), "orphan": ("m6", "m7"), "closed": ("m1", "m2")}
+PARTITIONS = {
+    "batch": ("m1", "m2"),
+    "frail": ("m3", "m4", "m5"),
+    "orphan": ("m6", "m7"),
+    "closed": ("m1", "m2"),
+}
 
 
 @pytest.fixture(scope="session")

@@ -26,16 +26,17 @@ import horovod_lb as hlb
 import keras
 
 class Pace(keras.callbacks.Callback):
-    def __init__(self, seconds):
+    def __init__(self, seconds, stuck_at):
         super().__init__()
-        self.seconds = seconds
+        self.seconds, self.stuck_at = seconds, stuck_at
 
     def on_train_batch_end(self, batch, logs=None):
-        time.sleep(self.seconds)
+        time.sleep(600 if batch == self.stuck_at else self.seconds)
 
 def main(run):
     slow = run.directory.life_number() <= int(os.environ.get("SLOW_LIVES", 1))
-    pace = Pace(float(os.environ.get("SECONDS_A_STEP", 0)) if slow else 0)
+    seconds, stuck_at = float(os.environ.get("SECONDS_A_STEP", 0)), int(os.environ.get("STUCK_AT", -1))
+    pace = Pace(seconds, stuck_at) if slow else Pace(0, None)
     model = hlb.models.build("digits_cnn", classes=10)
     run.fit(model, run.optimizer(), run.load_data(), callbacks=[pace])
 
@@ -106,16 +107,20 @@ class Study:
         assert done.returncode == 0, done.stdout + done.stderr
         return self.run
 
-    def write(self, *, seconds_a_step: float = 0, slow_lives: int = 1, **profile: Any) -> None:
+    def write(
+        self, *, seconds_a_step: float = 0, slow_lives: int = 1, stuck_at: int = -1, **profile: Any
+    ) -> None:
         """Writes study, job and the profile `emulated`; `profile` are keys that differ from `PROFILE`.
 
-        seconds_a_step: how long the first `slow_lives` lives of a run wait after each of the `STEPS` steps.
+        seconds_a_step: how long the first `slow_lives` lives of a run wait after each of the `STEPS` steps;
+        stuck_at: the step (from 0) after which they hang.
         """
         machines = self.folder / "machines"
         machines.mkdir(parents=True, exist_ok=True)
         (self.folder / "job.py").write_text(JOB)
         (self.folder / "study.yaml").write_text(STUDY)
-        pace = {"SECONDS_A_STEP": str(seconds_a_step), "SLOW_LIVES": str(slow_lives)}
+        numbers = {"SECONDS_A_STEP": seconds_a_step, "SLOW_LIVES": slow_lives, "STUCK_AT": stuck_at}
+        pace = {name: str(number) for name, number in numbers.items()}
         keys = {**PROFILE, "environment": {**ENVIRONMENT, **pace}, **profile}
         (machines / "emulated.toml").write_text("".join(f"{key} = {toml(keys[key])}\n" for key in keys))
 
@@ -209,10 +214,16 @@ class Study:
         lines = self.on_login("squeue", "--noheader", "--format=%T %o").splitlines()
         return [line.split()[0] for line in lines if str(self.folder) in line]
 
+    def kill_all_on(self, node: str) -> None:
+        """kill -9 for every process on `node` that names a folder of this study."""
+        machine = self.cluster.nodes[node]
+        lines = machine.run("ps", "-ewwo", "pid,args").splitlines()
+        machine.run("kill", "-KILL", *(line.split()[0] for line in lines if str(self.folder) in line))
+
     def processes_on(self, node: str) -> list[str]:
         """Command lines on `node` that name a folder of this study: ranks, launchers, the task."""
         machine = self.cluster.nodes[node]
-        return [line for line in machine.run("ps", "-eo", "args").splitlines() if str(self.folder) in line]
+        return [line for line in machine.run("ps", "-ewwo", "args").splitlines() if str(self.folder) in line]
 
     def story(self) -> str:
         """Everything that helps to understand a failure."""
@@ -222,6 +233,10 @@ class Study:
         ]
         logs = sorted(self.folder.glob("runs/digits/submissions/*/*.log"))
         said += [f"--- {path}\n{path.read_text(errors='replace')[-2000:]}" for path in logs]
+        controller = (self.cluster.folder / "log" / "slurmctld.log").read_text(errors="replace").splitlines()
+        ids = self.job_ids()
+        mine = [line for line in controller if any(f"JobId={one} " in f"{line} " for one in ids)]
+        said += ["--- slurmctld", *mine[-40:]]
         return "\n".join(said)
 
 
