@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from horovod_lb.runs.claims import Claims
-from horovod_lb.runs.directory import Life, RunDirectory, RunTakenError
+from horovod_lb.runs.directory import RunDirectory, RunTakenError
 from horovod_lb.runs.log import error_line, last_error_line, log_to, rank_log
 from horovod_lb.runs.logger import RunLogger
 from horovod_lb.runs.places import run_directories, runs_root
 from horovod_lb.runs.state import State
+from horovod_lb.runs.writer import Life
 
 __all__ = [
     "Claims",
