@@ -103,9 +103,9 @@ class SlurmLife:
 
 
 def _run(argv: Sequence[str], cwd: str | None = None) -> subprocess.CompletedProcess[str]:
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))
-    }
+    # The environment of an allocation is no request for another; which Slurm it is has to stay.
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_"))}
+    environ = {**others, **{name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}}
     return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=cwd, env=environ)
 
 
