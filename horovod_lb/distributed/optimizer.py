@@ -54,6 +54,8 @@ class DistributedOptimizer(LossScaleOptimizer):
         self.micro_batches = micro_batches
         self.reducer = GradientReducer(bucket_bytes, compression, sparse_as_dense)
         self._sums: list[Any] = []
+        # Called with the reduced gradients of every step, in the graph: for measurements.
+        self.watch: Any = None
 
     @property
     def scales_loss(self) -> bool:
@@ -99,6 +101,8 @@ class DistributedOptimizer(LossScaleOptimizer):
 
     def apply_reduced(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Update the variables with gradients that are reduced already."""
+        if self.watch is not None:
+            self.watch(grads)
         self.inner_optimizer.apply(list(grads), trainable_variables)
 
     def _sum_variables(self, variables: Sequence[Any] | None) -> list[Any]:

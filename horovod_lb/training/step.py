@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from horovod_lb.distributed import DistributedOptimizer
-from horovod_lb.training.loss import count, cross_entropy
-from horovod_lb.training.statistics import MovingStatistics
-from horovod_lb.training.streams import GroupStreams
+from horovod_lb.recipe.sam import shared_groups
+from horovod_lb.training.blocks import Stage
+from horovod_lb.training.loss import cross_entropy
+from horovod_lb.training.passes import Part, Passes, zeros
+from horovod_lb.training.sam import Climb, OwnAscent, SharedAscent
 
 Group = tuple[Any, Any]
 
@@ -32,6 +34,8 @@ class TrainingStep:
         penalty: λ of the L2 penalty (λ/2)‖w‖².
         penalized: the variables under it.
         loss: (labels, outputs) -> float32 [n]; default: cross-entropy of logits.
+        sam: `recipe.sam` of a study; None: no sharpness-aware minimization.
+        groups: of a global batch, on all ranks; asked for by `sam` alone.
     """
 
     def __init__(
@@ -45,16 +49,36 @@ class TrainingStep:
         penalty: float = 0.0,
         penalized: Sequence[Any] = (),
         loss: Callable[[Any, Any], Any] | None = None,
+        sam: Mapping[str, Any] | None = None,
+        groups: int = 1,
     ) -> None:
-        self._model = model
         self._optimizer = optimizer
         self._variables = model.trainable_variables
-        self._scale = scale
-        self._loss = loss or (lambda labels, logits: cross_entropy(labels, logits, smoothing))
-        self._penalty = penalty
-        self._penalized = list(penalized)
-        self._streams = GroupStreams(model, seed)
-        self.statistics = MovingStatistics(model)
+        decay_at = sam["decay_at"] if sam else "w_eps"
+        self._penalty = penalty if decay_at == "w" else 0.0
+        self._penalized = {id(variable) for variable in penalized}
+        self._passes = Passes(
+            model,
+            optimizer,
+            loss or (lambda labels, logits: cross_entropy(labels, logits, smoothing)),
+            scale=scale,
+            seed=seed,
+            penalty=penalty if decay_at == "w_eps" else 0.0,
+            penalized=penalized,
+        )
+        self.statistics = self._passes.statistics
+        self._gradients = self._passes.first
+        self._only_finite = sam is not None
+        self._shared: SharedAscent | None = None
+        if sam:
+            climb, together = Climb(optimizer, self._variables, sam), shared_groups(sam, groups)
+            if together == 1:
+                self._gradients = OwnAscent(self._passes, climb, self._variables).gradients
+            else:
+                self._shared = SharedAscent(
+                    self._passes, climb, optimizer, self._variables, together, groups
+                )
+                self._gradients = self._shared.gradients
         self._gradient_sums: list[tf.Variable] = []
         self._count_sum = tf.Variable(tf.zeros([4]), trainable=False)
         self._accumulate = tf.function(self._accumulate_group)
@@ -78,103 +102,14 @@ class TrainingStep:
         mine = sum(len(y) for _, y in groups)
         share = mine / batch
         unequal = mine * ranks != batch
-        numbered = [(first_group + index, x, y) for index, (x, y) in enumerate(groups) if len(y)]
         if unequal:
             self.statistics.begin_unequal_step()
         t = tf.constant(step, tf.int64)
-        for position, (group, x, y) in enumerate(numbered[:-1]):
-            self._make_sums()
-            weight = tf.constant(len(y) / mine)
-            self._accumulate(x, y, t, tf.constant(group, tf.int64), weight, first=position == 0)
-        if numbered:
-            group, x, y = numbered[-1]
-            weight, index = tf.constant(len(y) / mine), tf.constant(group, tf.int64)
-        else:
-            (x, y), weight, index = groups[0], tf.constant(0.0), tf.constant(first_group, tf.int64)
-        totals = self._finish(
-            x,
-            y,
-            t,
-            index,
-            weight,
-            share=tf.constant(share) if unequal else None,
-            accumulated=len(numbered) > 1,
-            empty=not numbered,
-        )
-        if unequal:
-            self.statistics.end_unequal_step(share * ranks)
-        return totals.numpy()
-
-    def _group_gradients(
-        self, x: Any, y: Any, step: Any, group: Any, weight: Any, first: bool, last: bool
-    ) -> tuple[list[Any], Any]:
-        self._streams.set(step, group)
-
-        def forward() -> Any:
-            return self._model(tf.cast(x, tf.float32) * self._scale, training=True)
-
-        with tf.GradientTape() as tape:
-            outputs = self.statistics.group(forward, weight, first, last)
-            losses = self._loss(y, outputs)
-            loss = tf.reduce_mean(losses)
-            if self._model.losses:  # regularizers and activity losses of the layers
-                loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
-            if self._penalized and self._penalty:
-                squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in self._penalized]
-                loss += 0.5 * self._penalty * tf.add_n(squares)
-            scaled = self._optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._variables), count(y, outputs, losses)
-
-    def _accumulate_group(self, x: Any, y: Any, step: Any, group: Any, weight: Any, first: bool) -> None:
-        gradients, counts = self._group_gradients(x, y, step, group, weight, first, last=False)
-        for total, gradient in zip(self._gradient_sums, gradients, strict=True):
-            if gradient is not None:
-                part = weight * tf.convert_to_tensor(gradient)
-                total.assign(part) if first else total.assign_add(part)
-        self._count_sum.assign(counts) if first else self._count_sum.assign_add(counts)
-
-    def _finish_step(
-        self, x: Any, y: Any, step: Any, group: Any, weight: Any, share: Any, accumulated: bool, empty: bool
-    ) -> Any:
-        if empty:
-            gradients, counts = self._no_gradients(x, y, step, group), _zeros([4], tf.float32)
-        else:
-            gradients, counts = self._group_gradients(
-                x, y, step, group, weight, first=not accumulated, last=True
-            )
-        if accumulated:
-            gradients = [
-                None if gradient is None else total + weight * tf.convert_to_tensor(gradient)
-                for total, gradient in zip(self._gradient_sums, gradients, strict=True)
-            ]
-            counts += self._count_sum
-        if share is not None:
-            # The ranks' numbers of groups differ, and with them what is sparse: all reduce dense gradients.
-            gradients = [
-                None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients
-            ]
-        totals = self._optimizer.reducer.sum(counts)
-        self._optimizer.apply(gradients, self._variables, share=share)
-        return totals
-
-    def _no_gradients(self, x: Any, y: Any, step: Any, group: Any) -> list[Any]:
-        """Zeros for the variables that have a gradient on the ranks with examples, None for the others."""
-        inputs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (x, y, step, group)]
-        weight = tf.TensorSpec([], tf.float32)
-        # Traced to see which variables the loss depends on, never run.
-        traced = tf.function(self._group_gradients).get_concrete_function(*inputs, weight, True, True)
-        return [
-            None if gradient is None else _zeros(variable.shape, variable.dtype)
-            for gradient, variable in zip(traced.structured_outputs[0], self._variables, strict=True)
+        own = range(first_group, first_group + len(groups))
+        stages = self._shared.stages(ranks, first_group // len(groups)) if self._shared else [None]
+        ordered = [
+            [number for number in own if stage is None or number in stage.groups] for stage in stages
         ]
-
-    def _make_sums(self) -> None:
-        if not self._gradient_sums:
-            self._gradient_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
-
-
-def _zeros(shape: Any, dtype: Any) -> Any:
-    """Zeros that are no constants to the graph optimizer: it evaluates Horovod's operations on constants
-    once, when the graph is made, and leaves the other ranks waiting at every step.
-    """
-    return tf.raw_ops.Empty(shape=tf.constant(list(shape), tf.int32), dtype=tf.as_dtype(dtype), init=True)
+        parts = _parts(dict(zip(own, groups, strict=True)), ordered)
+        for stage, members in zip(stages, parts, strict=True):
+            ...
