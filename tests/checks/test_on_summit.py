@@ -30,9 +30,9 @@ mv told.part told.json
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")
 def test_ranks_of_a_job_under_jsrun(tmp_path):
     install(tmp_path / "site", SUMMIT)
-    env = environment(
-        tmp_path / "site", {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(tmp_path)}
-    )
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    own = {**os.environ, "PYTHONPATH": paths, "XDG_CONFIG_HOME": str(tmp_path)}
+    env = environment(tmp_path / "site", own)
     (tmp_path / "look.lsf").write_text(JOB)
     sent = subprocess.run(
         ["bsub", "look.lsf"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False

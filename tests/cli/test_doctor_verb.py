@@ -31,7 +31,9 @@ def doctor(tmp_path):
     def run(*arguments, **variables):
         environment = {
             **{name: value for name, value in os.environ.items() if name not in ("HLB_MACHINE", "TMPDIR")},
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(shadow)]),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(ROOT), str(shadow), os.environ.get("PYTHONPATH")])
+            ),
             "HOME": str(tmp_path),
             "XDG_CONFIG_HOME": "",
             **variables,

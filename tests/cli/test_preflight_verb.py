@@ -52,7 +52,7 @@ def preflight(tmp_path):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "LSB_"))}
         environment = {
             **kept,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)]),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), str(folder), kept.get("PYTHONPATH")])),
             "XDG_CONFIG_HOME": str(tmp_path),
             **variables,
         }
