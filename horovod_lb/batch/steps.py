@@ -81,7 +81,7 @@ class Step:
 
         A step that ended without an exit record may have lost its node, or memory: its run goes on in the
         job's next life. The second time without progress it is recorded as failed; a step that never began
-        the training, or left without a record and without an error, is so at once.
+        the training is so at once.
         """
         children.kill(self._process)  # ranks that outlived their launcher
         if self._recorded():
@@ -91,10 +91,12 @@ class Step:
         status = self._process.returncode
         if self.run.life_number() == self._life:
             return self._fail(f"the launcher ended with status {status} before the training began")
-        if status == 0:
-            return self._fail("the job script ended without an exit record")
         if self._cut_off_before():
-            return self._fail(f"the launcher ended with status {status}, twice without progress")
+            # srun ends with 0 when Slurm takes its node for dead, as does a job script that keeps no record.
+            what = (
+                f"the launcher ended with status {status}" if status else "the job script left no exit record"
+            )
+            return self._fail(f"{what}, twice without progress")
         self.run.record_event(CUT_OFF, status=status, progress=progress(self.run))
         return State.LOST
 
