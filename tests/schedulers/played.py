@@ -36,6 +36,7 @@ sleep "${SAVING:-0}"
 exit 85
 """
 SCONTROL = """#!/bin/bash
+[[ $1 == show ]] && exec echo "JobId=123 Restarts=${RESTARTS:-0} BatchFlag=1"
 echo "$@" >> "$PLAYED/scontrol"
 exit "${REFUSED:-0}"
 """

@@ -62,6 +62,19 @@ def test_many_signals_while_the_ranks_save_do_not_hide_the_status(played: Played
     assert (status, requeued(played)) == (85, "requeue 123\n")
 
 
+def test_an_orphan_leaves_the_next_life_of_its_job_alone(played: Played) -> None:
+    """Seen on a real Slurm: slurmd died alone, the job went on elsewhere, and its first life ended only then."""
+    status, output = played.warned(job(played, machine("slurm-6gpu")), USR2, environ={"RESTARTS": "1"})
+    assert (status, requeued(played)) == (85, "")
+    assert "another life" in output
+
+
+def test_a_second_life_requeues_its_job(played: Played) -> None:
+    environ = {"RESTARTS": "1", "SLURM_RESTART_COUNT": "1"}
+    played.warned(job(played, machine("slurm-6gpu")), USR2, environ=environ)
+    assert requeued(played) == "requeue 123\n"
+
+
 def test_a_refused_requeue_is_told(played: Played) -> None:
     environ = {"REFUSED": "1"}
     status, output = played.warned(job(played, machine("slurm-6gpu")), USR2, environ=environ)
