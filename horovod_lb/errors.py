@@ -50,5 +50,9 @@ class MachineError(RequestError):
     """A machine profile that is not there or does not hold together; the message names file and key."""
 
 
+class SubmissionError(HlbError):
+    """The record of a submission is damaged: what was sent is not known."""
+
+
 class SchedulerError(HlbError):
     """The scheduler refused, did not answer, or said what cannot be understood; the message has its words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ from pathlib import Path
 from horovod_lb.batch.asking import Answers
 from horovod_lb.batch.submission import FILE, SENT, Job, Submission, failures, submissions
 from horovod_lb.batch.verdict import Files, Followed, Known, Silence, verdict
+from horovod_lb.errors import SubmissionError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.life import describe_this_process
 from horovod_lb.schedulers.types import JobRef, JobStatus
@@ -32,7 +33,8 @@ def follow(
     jobs), or take earlier `answers` for it. A scheduler that does not answer is no error: see
     `Following.problem`.
     """
-    following = Following(study_folder, submissions(study_folder), answers)
+    damaged: list[SubmissionError] = []
+    following = Following(study_folder, submissions(study_folder, damaged.append), answers, damaged)
     if ask and answers is None:
         following.ask(every_job=every_job)
     return following
@@ -59,12 +61,22 @@ class Sent:
 
 
 class Following:
-    """What is known of a study's runs. `answers`: what schedulers said; None when nobody was asked."""
+    """What is known of a study's runs.
 
-    def __init__(self, folder: Path, sent: list[Submission], answers: Answers | None = None) -> None:
+    `answers`: what schedulers said; None when nobody was asked. `damaged`: submissions that cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sent: list[Submission],
+        answers: Answers | None = None,
+        damaged: Sequence[SubmissionError] = (),
+    ) -> None:
         self.folder = folder
         self.submissions = sent
         self.answers = answers
+        self.damaged = damaged
         self._files: dict[str, Files] = {}
         self._breakers: dict[str, str] = {}
         self._new: dict[str, bool] = {}
@@ -72,8 +84,14 @@ class Following:
 
     @property
     def problem(self) -> str | None:
-        """What a scheduler that did not answer said, for people; None where all did."""
-        return "; ".join(self.answers.problems) if self.answers and self.answers.problems else None
+        """What a scheduler that did not answer said, or is damaged, for people; None where all is well."""
+        said = [*map(str, self.damaged), *(self.answers.problems if self.answers else ())]
+        return "; ".join(said) or None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether there may be jobs of which nothing is known."""
+        return bool(self.damaged or (self.answers and self.answers.silent))
 
     def state(self, run_id: str) -> Followed:
         """Where a run stands; of a run that was never sent its files alone tell."""

@@ -120,7 +120,7 @@ def _waits_or_runs(submission: Submission, job: int, link: int, following: Follo
 
 def _so_far(done: int, every: int) -> str:
     if not done:
-        return "nothing was sent; `hlb submit` again sends the runs"
+        return "no job has an id; `hlb submit` again finds what arrived all the same, and sends the rest"
     return f"{done} of {every} jobs were sent and stay; `hlb submit` again sends the rest"
 
 

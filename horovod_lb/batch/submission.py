@@ -7,11 +7,12 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from horovod_lb.errors import SubmissionError
 from horovod_lb.runs.atomic import append_line, read_json, read_lines, write_json
 from horovod_lb.schedulers.types import JobRef
 
@@ -157,10 +158,26 @@ def new_folder(study: Path) -> tuple[Path, str]:
 
 
 def read(folder: Path) -> Submission | None:
-    """The submission in `folder`; None where its record is missing or damaged."""
+    """The submission in `folder`; None where nothing was sent: its record is written before the first job.
+
+    SubmissionError: the record is there and damaged, or of another version of horovod_lb.
+    """
     record = read_json(folder / FILE)
-    if record is None or record.pop("schema", None) != SCHEMA:
+    if record is None and not (folder / FILE).exists():
         return None
+    try:
+        return _read(folder, record)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        raise SubmissionError(
+            f"{folder}: {FILE} or {SENT} is damaged, or of another version of horovod_lb: what was sent is "
+            "not known; when none of its jobs waits or runs any more (their names hold "
+            f"{folder.name.rpartition('-')[2]}), move the folder away"
+        ) from None
+
+
+def _read(folder: Path, record: dict[str, Any] | None) -> Submission:
+    if record is None or record.pop("schema") != SCHEMA:
+        raise ValueError
     jobs = tuple(
         Job(
             **{
@@ -187,14 +204,24 @@ def _with_sent(submission: Submission) -> Submission:
     return replace(submission, jobs=tuple(jobs))
 
 
-def submissions(study: Path) -> list[Submission]:
-    """All submissions of a study's folder, oldest first."""
+def submissions(study: Path, damaged: Callable[[SubmissionError], None] | None = None) -> list[Submission]:
+    """All submissions of a study's folder, oldest first.
+
+    SubmissionError: one is damaged; with `damaged`, that hears of it and the others are returned.
+    """
     try:
         with os.scandir(study / FOLDER) as entries:
             names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    found = (read(study / FOLDER / name) for name in names)
+    found = []
+    for name in names:
+        try:
+            found.append(read(study / FOLDER / name))
+        except SubmissionError as error:
+            if damaged is None:
+                raise
+            damaged(error)
     return sorted((one for one in found if one is not None), key=lambda one: one.time)
 
 

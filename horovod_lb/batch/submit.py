@@ -22,7 +22,7 @@ from horovod_lb.batch.pace import Paces
 from horovod_lb.batch.send import resolve, send, settle
 from horovod_lb.batch.shape import Spec, shapes
 from horovod_lb.batch.submission import Submission, name_folder, submissions, user_name
-from horovod_lb.errors import SchedulerError
+from horovod_lb.errors import SchedulerError, SubmissionError
 from horovod_lb.machines import Machine
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.provenance import source_state
@@ -112,6 +112,7 @@ def submit(
         RequestError: the site or the budget does not allow the plan; nothing was written.
         SchedulerError: the scheduler does not say what became of earlier jobs, so nothing was sent; or it
             refused a job: those before it stay.
+        SubmissionError: what was sent earlier is not known; nothing was sent.
         LockedError: another process is submitting this study.
     """
     limits.check_machine(machine)
@@ -133,9 +134,11 @@ def submit(
 def _know(study: Path, voice: Voice, lock: StudyLock | None) -> Following:
     """Where all runs stand, with what earlier senders left half-done made whole."""
     if lock is not None:
-        settle(submissions(study))
+        settle(submissions(study, lambda damaged: None))
     following = follow(study)
-    if following.answers is not None and following.answers.silent:
+    if following.damaged:
+        raise SubmissionError(f"{following.damaged[0]}; nothing was sent")
+    if following.unsure:
         raise SchedulerError(
             f"{following.problem}\nWhether runs sent earlier still wait or run is not known, so nothing was "
             "sent; try again when the scheduler answers"

@@ -12,7 +12,7 @@ from typing import Any
 
 from horovod_lb.batch import client, submission
 from horovod_lb.batch.steps import Place, Step
-from horovod_lb.errors import RequestError, RunDirectoryError, SchedulerError
+from horovod_lb.errors import RequestError, RunDirectoryError, SchedulerError, SubmissionError
 from horovod_lb.machines import Machine
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.life import JOB_VARIABLE, STALE_SECONDS, TASK_VARIABLE, same_job_earlier_task
@@ -123,7 +123,10 @@ class Task:
         if same_job_earlier_task(life):
             return True
         name, _, job = str(life.get("job") or "").partition(":")
-        sent = submission.read(self._place.logs)
+        try:
+            sent = submission.read(self._place.logs)
+        except SubmissionError:
+            return False
         if not job or sent is None or sent.scheduler != name:
             return False
         asked = scheduler(sent.scheduler)

@@ -242,15 +242,16 @@ def print_dry_run(plan: Plan) -> None:
     print("Nothing was sent (--dry-run).")
 
 
-def print_sent(submission: Submission, study: str, advice: str) -> None:
+def print_sent(submission: Submission, study: Path, runs: Path | None) -> None:
     """The ids, and what to do next."""
+    status = ["hlb", "status", str(study), *(["--runs", str(runs)] if runs else [])]
     ids = [link.job_id for job in submission.jobs for link in job.links]
     shown = ", ".join(str(job_id) for job_id in ids[:10])
     print(
         f"Sent: {count(len(ids), 'job')} to {submission.scheduler}: {shown}{', ...' if len(ids) > 10 else ''}"
     )
     print(f"Scripts and logs: {submission.folder}")
-    print(f"`hlb status {study}{advice}` follows them; `hlb submit` again sends only what is not on its way.")
+    print(f"`{shlex.join(status)}` follows them; `hlb submit` again sends only what is not on its way.")
 
 
 def as_json(plan: Plan, submission: Submission | None, *, dry_run: bool) -> dict[str, Any]:

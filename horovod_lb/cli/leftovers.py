@@ -57,7 +57,7 @@ def find(folder: Path, jobs: Following | None) -> Iterator[Leftover]:
         state = _state(run, jobs)
         if state is not None:
             yield from _of_run(run, state, jobs)
-    if jobs is not None and not (jobs.answers and jobs.answers.silent):
+    if jobs is not None and not jobs.unsure:
         newer: set[str] = set()
         for submission in reversed(jobs.submissions):
             if _is_over(submission, jobs, newer):
@@ -98,9 +98,7 @@ def _state(run: RunDirectory, jobs: Following | None) -> State | None:
         return None
     busy = state in (State.RUNNING, State.QUEUED, State.SUBMITTED, State.UNKNOWN)
     # Who does not answer may know of a job that goes on with it.
-    unsure = (
-        jobs is not None and jobs.answers is not None and jobs.answers.silent and jobs.sent(run.path.name)
-    )
+    unsure = jobs is not None and jobs.unsure and (jobs.damaged or jobs.sent(run.path.name))
     return None if busy or (unsure and not state.has_result) else state
 
 

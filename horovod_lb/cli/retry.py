@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,9 @@ import typer
 
 from horovod_lb.cli import jobs
 from horovod_lb.cli.folders import study_folder
+from horovod_lb.cli.summaries import following, read
 from horovod_lb.errors import RequestError, RunDirectoryError
-from horovod_lb.runs import run_directories
+from horovod_lb.runs import RunDirectory
 
 if TYPE_CHECKING:
     from horovod_lb.batch.submission import Submission
@@ -85,25 +86,16 @@ def retry(
     elif dry_run:
         jobs.print_dry_run(plan)
     elif submission is not None:
-        jobs.print_sent(submission, shlex.quote(str(folder)), "")
+        jobs.print_sent(submission, folder, None)
 
 
 def _specs(folder: Path, where: str | None) -> list[dict[str, Any]]:
-    """The runs in `folder` for which `where` holds; a damaged run.json is passed over."""
-    condition = None
-    if where is not None:
-        from horovod_lb.study.expression import Expression
-
-        condition = Expression(where)
+    """The runs in `folder` for which `where` holds, as for `hlb status`; damaged ones are passed over."""
     found = []
-    for run in run_directories(folder):
-        try:
-            spec = run.read_spec()
-        except RunDirectoryError:
-            continue
-        known = {**spec.get("derived", {}), **spec}
-        if condition is None or condition({**known, "state": str(run.state())}):
-            found.append(spec)
+    for summary in read(folder, where, following(folder) if where else None):
+        with suppress(RunDirectoryError):
+            spec = RunDirectory(folder / summary.run_id).read_spec()
+            found += [spec] if spec.get("run_id") == summary.run_id else []
     return found
 
 

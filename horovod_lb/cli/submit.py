@@ -77,11 +77,11 @@ def submit(
     elif dry_run:
         jobs.print_dry_run(plan)
     elif submission is not None:
-        jobs.print_sent(submission, str(study), advice(folder.parent))
+        jobs.print_sent(submission, study, advised(folder.parent))
 
 
-def advice(root: Path) -> str:
-    """The option that tells other verbs where the runs are, unless they look there anyway."""
+def advised(root: Path) -> Path | None:
+    """What other verbs need as --runs; None where they look there anyway."""
     from horovod_lb.runs import runs_root
 
-    return "" if runs_root(None).absolute() == root else f" --runs {root}"
+    return None if runs_root(None).absolute() == root else root

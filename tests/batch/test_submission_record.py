@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from horovod_lb.batch.submission import Job, Link, Submission, name_folder, new_folder, read, submissions
+from horovod_lb.errors import SubmissionError
 from horovod_lb.schedulers.types import JobRef
 
 
@@ -68,7 +71,7 @@ def test_an_array_counts_its_elements() -> None:
     assert [job.elements for job in jobs] == [2, 1]
 
 
-def test_submissions_are_found_oldest_first_and_damaged_ones_passed_over(tmp_path: Path) -> None:
+def test_submissions_are_found_oldest_first_and_damaged_ones_named(tmp_path: Path) -> None:
     from dataclasses import replace
 
     assert submissions(tmp_path) == []
@@ -83,7 +86,33 @@ def test_submissions_are_found_oldest_first_and_damaged_ones_passed_over(tmp_pat
     (tmp_path / "submissions" / "lock").write_text("{}")
     broken, _ = new_folder(tmp_path)
     (broken / "submission.json").write_text("{")
-    assert submissions(tmp_path) == sorted(found, key=lambda one: one.time)
+    damaged: list[SubmissionError] = []
+    assert submissions(tmp_path, damaged.append) == sorted(found, key=lambda one: one.time)
+    assert [str(broken) in str(error) for error in damaged] == [True]
+    with pytest.raises(SubmissionError, match=broken.name):
+        submissions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("submission.json", '{"schema": 1'),
+        ("submission.json", '{"schema": 1}'),
+        ("submission.json", '{"schema": 2, "jobs": []}'),
+        ("submission.json", "[]"),
+        ("sent.jsonl", "\0\0\0\n"),
+        ("sent.jsonl", '{"job": 9, "link": 0, "job_id": "7", "after": null}\n'),
+        ("sent.jsonl", '{"job": 0}\n'),
+        ("sent.jsonl", "[]\n"),
+    ],
+)
+def test_a_damaged_record_is_not_taken_for_one_that_was_never_written(
+    tmp_path: Path, file: str, text: str
+) -> None:
+    made(tmp_path).write()
+    (tmp_path / file).write_text(text)
+    with pytest.raises(SubmissionError, match=r"damaged.*: what was sent is not known"):
+        read(tmp_path)
 
 
 def test_a_name_makes_no_folder(tmp_path: Path) -> None:

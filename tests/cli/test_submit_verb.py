@@ -239,6 +239,54 @@ def test_retry_sends_what_failed_was_cancelled_or_lost(site: Site) -> None:
     assert "Nothing is to be sent" in site.hlb("retry", site.study).stdout
 
 
+def test_retry_chooses_by_the_states_of_status(site: Site) -> None:
+    """A job that was gone before its run began: the files alone know nothing of that."""
+    assert site.submit().returncode == 0
+    site.change_jobs("NODE_FAIL")
+    damaged, empty, *others = sorted(site.run_ids())
+    (site.study_folder / damaged / "run.json").write_text("{")
+    (site.study_folder / empty / "run.json").write_text("{}")
+    status = json.loads(site.hlb("status", "tiny", "--json", "--where", "state == 'lost'").stdout)
+    assert {one["run_id"] for one in status["runs"] if one["state"] == "lost"} == set(others)
+    done = site.hlb("retry", "tiny", "--where", "state == 'lost'", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {run for job in json.loads(done.stdout)["jobs"] for run in job["runs"]} == set(others)
+
+
+def test_what_cannot_be_read_is_not_sent_again(site: Site) -> None:
+    assert site.submit().returncode == 0
+    (submission,) = submissions(site.study_folder)
+    record = submission.folder / "submission.json"
+    record.write_bytes(record.read_bytes()[:-100])
+    before = site.table()
+    for verb in ("submit", "retry"):
+        options = ["--machine", "site"] if verb == "submit" else []
+        done = site.hlb(verb, site.study, *options)
+        assert done.returncode == 1, verb
+        assert str(submission.folder) in done.stderr
+        assert "damaged" in done.stderr
+    assert site.table() == before
+    status = json.loads(site.hlb("status", "tiny", "--json").stdout)
+    assert str(submission.folder) in status["problem"]
+    cleaned = site.hlb("clean", "tiny", "--all", "--yes")
+    assert "nothing to delete" in cleaned.stdout
+    assert record.is_file()
+
+
+def test_the_commands_to_go_on_with_can_be_pasted(tmp_path: Path) -> None:
+    site = Site(tmp_path / "it's $(here); `there`")
+    runs = site.folder / "all runs"
+    done = site.submit("--runs", runs)
+    # The job's log would need a quote in a directive; nothing is sent, and the folder is named.
+    assert (done.returncode, site.table()) == (2, [])
+    runs = tmp_path / "all $(runs);"
+    done = site.submit("--runs", runs)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("`hlb status")]
+    command = line.removeprefix("`").partition("` follows")[0]
+    assert shlex.split(command) == ["hlb", "status", str(site.study), "--runs", str(runs)]
+
+
 def test_retry_of_a_study_that_was_never_submitted(site: Site) -> None:
     done = site.hlb("retry", site.study)
     assert done.returncode == 2
