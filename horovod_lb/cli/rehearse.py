@@ -80,7 +80,7 @@ def rehearse(
     with rehearsal.open():
         whole = rehearsal.plan(small.whole, options, jobs.Terminal(quiet=True))
         unfinished = _work(small.runs, rehearsal, options)
-    _finish(study, small, rehearsal, whole)
+    _finish(study, small, rehearsal, whole, where)
     if keep:
         print(f"Stand-ins: {rehearsal.folder / 'bin'}; first on PATH, they answer for these jobs.")
     else:
@@ -108,12 +108,12 @@ def _work(runs: Sequence[RunSpec], rehearsal: Rehearsal, options: Options) -> in
     return sum(not one.state.has_result for one in summaries)
 
 
-def _finish(study: Path, small: Miniature, rehearsal: Rehearsal, whole: Plan) -> None:
+def _finish(study: Path, small: Miniature, rehearsal: Rehearsal, whole: Plan, where: str | None) -> None:
     """Tables of the miniature, and what the whole would have been."""
     from horovod_lb.cli.collect import show, write_tables
 
     results, folder = write_tables(
-        str(study), [rehearsal.root], rehearsal.study / "results", list(small.changes), None
+        str(study), [rehearsal.root], rehearsal.study / "results", list(small.changes), where
     )
     show(results)
     print(f"Tables: {folder} (of the miniature, no results of the study)")

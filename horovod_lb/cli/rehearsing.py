@@ -46,10 +46,11 @@ def miniature(path: Path, changes: Sequence[str], where: str | None, epochs: int
     RequestError: `where` chooses no run; the study's schedule does not allow so few epochs.
     """
     study = load_study(path, changes)
-    whole = select(expand(study), where)
+    every = expand(study)
+    whole = select(every, where)
     if not whole:
         raise RequestError(f"--where {where}: no run of {path} is chosen; `hlb plan` shows them all")
-    longest = max(run.resolved.rate.warmup_epochs for run in whole)
+    longest = max(run.resolved.rate.warmup_epochs for run in every)
     wanted = epochs or max(1, math.ceil(longest))
     small = [f"recipe.epochs={wanted}"]
     if study.settings.recipe.budget is not None:
@@ -67,7 +68,15 @@ def miniature(path: Path, changes: Sequence[str], where: str | None, epochs: int
 
 
 def portable(machine: Machine) -> tuple[Machine, tuple[str, ...]]:
-    """The profile without what only the site has, and the names of what was left out."""
+    """The profile without what only the site has, and the names of what was left out.
+
+    RequestError: a launcher that no stand-in plays.
+    """
+    if machine.launcher == "horovodrun":
+        raise RequestError(
+            f"{machine.name} starts ranks with horovodrun, which goes to the nodes by ssh: that cannot be "
+            "played here; srun, jsrun and mpirun can"
+        )
     fields = type(machine).model_fields
     kept = {key: fields[key].get_default(call_default_factory=True) for key in _LEFT_OUT}
     left = tuple(key for key in _LEFT_OUT if getattr(machine, key) != kept[key])
@@ -80,9 +89,12 @@ class Rehearsal:
     def __init__(self, root: Path, study: str, machine: Machine, site: Site) -> None:
         self.root = root.absolute()
         self.study = self.root / study
-        self.machine = machine
         self.site = site
         self.folder = self.root / ".stand-ins" / study
+        self.machine = machine
+        if machine.launcher == "mpirun":
+            python = str(self.folder / "bin" / "python")
+            self.machine = machine.model_copy(update={"python": python})
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -123,7 +135,8 @@ class Rehearsal:
         lives = [element.life for job in found for element in job.elements]
         again = sum(life - 1 for life in lives if life > 1)
         limits = sum(element.cause == "limit" for job in found for element in job.elements)
-        lines = [f"of {jobs.count(len(lives), 'job')} in {jobs.count(len(found), 'submission')} {sum(map(bool, lives))} ran"]
+        sent = f"{jobs.count(len(lives), 'job')} in {jobs.count(len(found), 'submission')}"
+        lines = [f"of {sent} {sum(map(bool, lives))} ran"]
         if again:
             lines.append(f"{again} times one went back into the queue and on from its checkpoint")
         if limits:

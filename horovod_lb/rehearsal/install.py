@@ -54,7 +54,10 @@ def install(folder: Path, site: Site) -> Path:
     site.write(folder)
     launchers = ("jsrun",) if site.easy_mode else ("mpirun",)
     for name in (*COMMANDS[site.system], *launchers):
+        assert name in MODULES
         _executable(commands / name, _start(folder, name))
+    # A job puts its interpreter's folder first on PATH, and there must be the played mpirun.
+    _executable(commands / "python", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     return commands
 
 
@@ -99,6 +102,5 @@ def _start(folder: Path, name: str) -> str:
 
 
 def _executable(path: Path, text: str) -> None:
-    assert path.name in MODULES
     path.write_text(text)
     path.chmod(0o755)

@@ -34,7 +34,8 @@ if os.environ.get("HOW") == "hang":
     (Path(os.environ["AT"]) / "hangs").touch()
     time.sleep(600)
 if os.environ.get("HOW") == "fail" and spec["seed"] == 1:
-    raise RuntimeError("this seed fails")
+    life.finish("failed", reason="this seed fails")
+    sys.exit(1)
 for epoch in range(1, int(spec["recipe"]["epochs"]) + 1):
     life.append_metrics({"epoch": epoch, "step": epoch, "val_accuracy": 0.5 + 0.1 * spec["seed"]})
 life.finish("completed", outcome="ok")
@@ -119,7 +120,7 @@ def test_a_failed_run_is_a_failed_rehearsal(folder: Path) -> None:
     assert "this seed fails" in done.stdout
     kept = folder / "runs" / "rehearsal" / ".stand-ins" / "tiny" / "bin"
     assert (kept / "bsub").is_file()
-    table = subprocess.run([kept / "bjobs", "-a"], capture_output=True, text=True, check=False).stdout
+    table = subprocess.run([kept / "bjobs", "-a", "-w"], capture_output=True, text=True, check=False).stdout
     assert table.count("tiny-") == 2
     assert own_processes(kept.parent) == []
 
