@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,17 +42,24 @@ def run(command: Command, machine: Machine | None = None, *, timeout: float = TI
     with ExitStack() as stack:
         try:
             stdin = stack.enter_context(command.stdin.open("rb")) if command.stdin else subprocess.DEVNULL
-            done = subprocess.run(
+            process = subprocess.Popen(
                 command.argv,
                 stdin=stdin,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
-                timeout=timeout,
-                check=False,
                 start_new_session=True,
                 preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
             )
+            with process:
+                try:
+                    return Answer(*process.communicate(timeout=timeout))
+                except BaseException:
+                    # The command may be a script of the site's: what that has started goes, too.
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    raise
         except FileNotFoundError as error:
             raise SchedulerError(_not_found(command, machine, error)) from None
         except subprocess.TimeoutExpired:
@@ -62,7 +69,6 @@ def run(command: Command, machine: Machine | None = None, *, timeout: float = TI
             ) from None
         except OSError as error:
             raise SchedulerError(f"{_program(command)} cannot be started: {error.strerror}") from error
-    return Answer(done.stdout, done.stderr)
 
 
 def shown(command: Command) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import FrameType
 
 from horovod_lb.batch import client
 from horovod_lb.batch.follow import Following, Sent
@@ -40,12 +41,14 @@ def send(
     *,
     refresh: Callable[[], None] = lambda: None,
     progress: Callable[[int], None] = lambda done: None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Submission:
     """Sends the links of `submission` that have no id, in order; returns it with their ids, written down.
 
     Args:
         refresh: called before each command; it raises when this process has lost the right to send.
         progress: gets the number of jobs sent.
+        say: gets a sentence for people when a signal has come and a job is still being sent.
 
     Raises:
         SchedulerError: a job was not accepted; those before it stay, nothing after it was sent.
@@ -54,7 +57,7 @@ def send(
     rules = scheduler(submission.scheduler)
     machine = Machine.model_validate(submission.profile)
     todo = submission.unsent
-    with _noted_signals() as noted:
+    with _noted_signals(say) as noted:
         for done, (job, link) in enumerate(todo):
             if noted():
                 raise InterruptedSendError(f"interrupted; {_so_far(done, len(todo))}")
@@ -125,14 +128,19 @@ def _so_far(done: int, every: int) -> str:
 
 
 @contextmanager
-def _noted_signals() -> Iterator[Callable[[], bool]]:
+def _noted_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
     """For its time, signals that would end this process are noted; ignored ones stay ignored."""
     noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        say(f"interrupted; the job that is being sent is waited for (at most {client.TIMEOUT:g} s)")
+
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # signals are not this thread's business
         return
     before = {
-        number: signal.signal(number, lambda which, _: noted.append(which))
+        number: signal.signal(number, note)
         for number in _SIGNALS
         if signal.getsignal(number) is not signal.SIG_IGN
     }

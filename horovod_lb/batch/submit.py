@@ -128,7 +128,7 @@ def submit(
         submission = _prepare(plan, {spec["run_id"]: spec for spec in specs}, voice)
         total = sum(job.links for job in plan.jobs)
         with voice.progress("Sending jobs", total) as progress:
-            return plan, send(submission, refresh=lock.refresh, progress=progress)
+            return plan, send(submission, refresh=lock.refresh, progress=progress, say=voice.say)
 
 
 def _know(study: Path, voice: Voice, lock: StudyLock | None) -> Following:
@@ -149,7 +149,7 @@ def _know(study: Path, voice: Voice, lock: StudyLock | None) -> Following:
     for submission in changed:
         rest = len(submission.unsent)
         voice.say(f"{submission.folder.name} was cut off while it was sent; {_adopted(submission, rest)}")
-        send(submission, refresh=lock.refresh)
+        send(submission, refresh=lock.refresh, say=voice.say)
     return follow(study, answers=following.answers) if changed else following
 
 

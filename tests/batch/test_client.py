@@ -43,6 +43,18 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_what_a_hanging_script_has_started_is_ended_with_it(tmp_path: Path) -> None:
+    script = tmp_path / "sbatch"
+    script.write_text(f"#!/bin/sh\n(sleep 2; touch {tmp_path}/alive) &\nwait\n")
+    script.chmod(0o755)
+    began = time.monotonic()
+    with pytest.raises(SchedulerError, match="has not answered"):
+        client.run(Command((str(script),)), timeout=0.5)
+    assert time.monotonic() - began < 2
+    time.sleep(2.5)
+    assert not (tmp_path / "alive").exists()
+
+
 def test_what_is_not_there_is_named_with_who_asks() -> None:
     with pytest.raises(SchedulerError) as caught:
         client.run(Command(("no-such-sbatch",)), machine())
