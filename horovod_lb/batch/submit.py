@@ -127,8 +127,20 @@ def submit(
             return plan, None
         submission = _prepare(plan, {spec["run_id"]: spec for spec in specs}, voice)
         total = sum(job.links for job in plan.jobs)
-        with voice.progress("Sending jobs", total) as progress:
-            return plan, send(submission, refresh=lock.refresh, progress=progress, say=voice.say)
+        try:
+            with voice.progress("Sending jobs", total) as progress:
+                return plan, send(submission, refresh=lock.refresh, progress=progress, say=voice.say)
+        except SchedulerError:
+            _take_back(study)
+            raise
+
+
+def _take_back(study: Path) -> None:
+    """After a refusal: what the scheduler does not know by name either was not sent; the record says so."""
+    settle(submissions(study, lambda damaged: None))
+    following = follow(study)
+    if not following.unsure:
+        resolve(following)
 
 
 def _know(study: Path, voice: Voice, lock: StudyLock | None) -> Following:
@@ -244,7 +256,6 @@ def _prepare(plan: Plan, by_id: dict[str, Spec], voice: Voice) -> Submission:
         jobs=tuple(job.job() for job in plan.jobs),
         pilot=plan.pilot,
     )
-    plan.folder.mkdir(parents=True)
     try:
         folders.write_jobs(plan.folder, plan.study, plan.jobs, texts)
         folders.write_diff(plan.folder)

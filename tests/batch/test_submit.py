@@ -199,6 +199,8 @@ def test_a_refused_job_stops_the_submission_and_keeps_what_was_sent(site: Site) 
     assert "Invalid account or account/partition combination" in done.stderr
     assert "1 of 3 jobs were sent and stay" in done.stderr
     assert len(site.table()) == 1
+    (submission,) = submissions(site.study_folder)
+    assert [len(job.links) for job in submission.jobs] == [1, 0, 0]
     site.faults()
     assert site.submit().returncode == 0
     assert site.times_sent() == once(site)
