@@ -86,8 +86,9 @@ def scripts(planned: Sequence[Planned], *, progress: Progress = lambda done: Non
 
 
 def write_jobs(folder: Path, study: Path, planned: Sequence[Planned], texts: Sequence[str]) -> None:
-    """Writes script and listing of each job into `folder`, and waits until they are on the disk."""
+    """Writes script and listing of each job into `folder`, made if need be, and waits for the disk."""
     with _clear_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
         for job, text in zip(planned, texts, strict=True):
             script = folder / job.script
             script.write_text(text)

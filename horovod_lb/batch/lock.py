@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from horovod_lb.batch.submission import FOLDER, user_name
-from horovod_lb.errors import HlbError
+from horovod_lb.errors import HlbError, RunDirectoryError
 from horovod_lb.runs import life
 from horovod_lb.runs.atomic import read_json, write_json
 
@@ -42,6 +42,7 @@ class StudyLock:
 
     Raises:
         LockedError: (on entry) somebody else holds it and keeps it; (by `refresh`) it has been taken away.
+        RunDirectoryError: the file cannot be written.
     """
 
     def __init__(self, study: Path, *, wait: float = WAIT, say: Callable[[str], None] | None = None) -> None:
@@ -51,6 +52,15 @@ class StudyLock:
         self._record: dict[str, Any] = {}
 
     def __enter__(self) -> StudyLock:
+        try:
+            return self._enter()
+        except OSError as error:
+            raise RunDirectoryError(
+                f"cannot write {error.filename or self.path}: {error.strerror}; nothing was sent; free some "
+                "space there, or take another folder with --runs"
+            ) from error
+
+    def _enter(self) -> StudyLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         now = {"token": secrets.token_hex(6), "time": time.time(), "user": user_name()}
         self._record = {**now, **life.describe_this_process()}
@@ -91,8 +101,12 @@ def _take(path: Path, record: Mapping[str, Any]) -> dict[str, Any] | None:
     except FileExistsError:
         pass
     else:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(record, file)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(record, file)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         # Who stalled above for long has been held to be dead: then the file is another's now.
         return None if read_json(path) == record else {}
     holder = read_json(path) or {}

@@ -14,6 +14,7 @@ from horovod_lb.cli.confirm import confirm
 from horovod_lb.cli.folders import find_runs, study_folder
 from horovod_lb.cli.status_table import counted
 from horovod_lb.cli.summaries import following, read
+from horovod_lb.errors import RunDirectoryError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.summary import Summary
 
@@ -66,18 +67,36 @@ def cancel(
             print(shlex.join(command.argv))
         return
     confirm(f"Cancel {_runs(len(chosen))}?", yes)
-    for one in chosen:
-        RunDirectory(folder / one.run_id).request_stop(cancel=True)
-    print(f"{_runs(len(chosen))} marked: {_what_follows(chosen)}")
+    unmarked = _mark(folder, chosen)
     problems = batch.carry_out(plan)
     for name, refs in plan.jobs.items():
         if name not in problems:
             print(f"{name}: cancelled {_jobs(list(map(str, refs)))}")
     if problems:
         _say_left(plan, problems)
+    if problems or plan.nameless or unmarked:
         raise typer.Exit(1)
-    if plan.nameless:
-        raise typer.Exit(1)
+
+
+def _mark(folder: Path, chosen: list[Summary]) -> str | None:
+    """Marks the runs; returns why one could not be marked. Their jobs must end all the same."""
+    marked = []
+    try:
+        for one in chosen:
+            RunDirectory(folder / one.run_id).request_stop(cancel=True)
+            marked.append(one)
+    except RunDirectoryError as error:
+        print(f"hlb: {error}", file=sys.stderr)
+        print(
+            f"hlb: {_runs(len(chosen) - len(marked))} not marked: `hlb submit` would send them again; repeat "
+            "`hlb cancel`",
+            file=sys.stderr,
+        )
+        return str(error)
+    finally:
+        if marked:
+            print(f"{_runs(len(marked))} marked: {_what_follows(marked)}")
+    return None
 
 
 def _say_plan(chosen: list[Summary], plan: Plan) -> None:

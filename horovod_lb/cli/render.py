@@ -67,7 +67,6 @@ def render(
         texts = scripts(planned, progress=progress)
     with say.progress("Run folders", len(specs)) as progress:
         create_runs(folder, specs, progress=progress)
-    out.mkdir(parents=True, exist_ok=True)
     write_jobs(out, folder, planned, texts)
     if as_json:
         found = [{**jobs.job_json(job), "commands": jobs.commands(job, site, out)} for job in planned]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from horovod_lb.batch import lock
 from horovod_lb.batch.lock import LockedError, StudyLock
+from horovod_lb.errors import RunDirectoryError
 from horovod_lb.runs import life
 
 HOLD = """
@@ -197,3 +199,19 @@ def test_a_lock_that_was_never_written_is_not_for_ever(tmp_path: Path) -> None:
     with StudyLock(tmp_path, wait=0):
         pass
     assert not lock_file(tmp_path).exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "submissions").write_text("a file")
+    with pytest.raises(RunDirectoryError, match=r"cannot write .*submissions.*nothing was sent"):
+        StudyLock(tmp_path).__enter__()
+
+
+def test_a_full_disk_leaves_no_lock_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("horovod_lb.batch.lock.json.dump", full)
+    with pytest.raises(RunDirectoryError, match="No space left on device"):
+        StudyLock(tmp_path).__enter__()
+    assert not (tmp_path / "submissions" / "lock").exists()

@@ -107,6 +107,32 @@ def test_a_scheduler_that_does_not_answer_leaves_marks_and_a_command(study: Path
     assert commands.calls("scancel") == ["1 2 3"] * 2
 
 
+def test_a_mark_that_cannot_be_written_keeps_no_job_alive(study: Path, commands: StandIns) -> None:
+    """A full disk, a used-up quota: jobs must end all the same."""
+    script = """
+import errno, os, pathlib, sys
+whole = os.open
+def full(path, flags, *mode, **options):
+    if "STOP" in os.fspath(path) and flags & os.O_CREAT:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    return whole(path, flags, *mode, **options)
+os.open = full
+from horovod_lb.cli.main import main
+main(sys.argv[1:])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "cancel", str(study), "b", "--yes"],
+        capture_output=True,
+        text=True,
+        env=commands.environment(),
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "1 run not marked" in done.stderr
+    assert commands.calls("scancel") == ["2"]
+
+
 def test_a_second_time_cancels_the_jobs_that_are_left(study: Path, commands: StandIns) -> None:
     commands.answer("scancel", err="scancel: error: Unable to contact slurm controller", status=1)
     assert hlb(commands, "cancel", study, "b", "--yes").returncode == 1
