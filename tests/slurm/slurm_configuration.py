@@ -34,7 +34,7 @@ GresTypes=gpu
 SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=5
 ReturnToService=2
 SlurmdTimeout=10
-MessageTimeout=10
+MessageTimeout={message_seconds}
 KillWait=5
 MinJobAge={remembered_seconds}
 {accounting}
@@ -73,10 +73,12 @@ def write(
     accounting: bool,
     credential_seconds: int = 15,
     remembered_seconds: int = 600,
+    message_seconds: int = 10,
 ) -> None:
     """Writes all of it to `folder`. `addresses` of "login" and of every node; the first partition is default.
 
     credential_seconds: how long a requeued job waits. remembered_seconds: how long squeue knows an ended job.
+    message_seconds: how long commands try to reach slurmctld.
     """
     for name in ("run", "log", "state", "spool", "tmp"):
         (folder / name).mkdir()
@@ -85,6 +87,7 @@ def write(
         folder=folder,
         credential_seconds=credential_seconds,
         remembered_seconds=remembered_seconds,
+        message_seconds=message_seconds,
         accounting=ACCOUNTING.format(folder=folder)
         if accounting
         else "AccountingStorageType=accounting_storage/none",

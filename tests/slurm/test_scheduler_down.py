@@ -9,7 +9,7 @@ from slurm_study import Study, assert_same_result
 
 @alongside
 def test_without_a_controller_the_files_speak_and_nothing_is_sent(study: Study) -> None:
-    with slurm_cluster.cluster({"batch": ("m1", "m2")}) as own:
+    with slurm_cluster.cluster({"batch": ("m1", "m2")}, message_seconds=4) as own:
         study.cluster = own
         study.write(seconds_a_step=1)
         study.submit()
@@ -40,7 +40,7 @@ def test_without_a_controller_the_files_speak_and_nothing_is_sent(study: Study) 
 
 @alongside
 def test_a_cancellation_that_did_not_reach_slurm_is_said_and_made_up_for(study: Study) -> None:
-    with slurm_cluster.cluster({"batch": ("m1", "m2")}) as own:
+    with slurm_cluster.cluster({"batch": ("m1", "m2")}, message_seconds=4) as own:
         study.cluster = own
         study.write(queue="batch")
         # No node for it: it waits.
