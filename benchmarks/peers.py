@@ -65,7 +65,9 @@ class Scheduler:
     def environment(self) -> dict[str, str]:
         """The environment in which a tool finds it."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
-        return {**os.environ, "STANDIN": str(self.folder), "PATH": path, "PYTHONPATH": str(ROOT)}
+        # With bytecode for all of them, as any installed program has it.
+        others = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return {**others, "STANDIN": str(self.folder), "PATH": path, "PYTHONPATH": str(ROOT)}
 
 
 @dataclass(frozen=True)
