@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 # What a job script sets itself, each with the key or option that changes it.
@@ -40,15 +41,20 @@ def problem(scheduler: str, launcher: str, directives: Sequence[str]) -> str | N
         return "without a scheduler there is nobody to read directives"
     options = []
     for directive in directives:
-        option = directive.split()[0].partition("=")[0] if directive.split() else ""
-        if not option.startswith("-") or option.strip("-") == "":
+        try:
+            words = shlex.split(directive)
+        except ValueError as error:
+            return f"{directive!r} cannot be cut into words: {str(error).lower()}"
+        if not words or not words[0].startswith("-") or words[0].strip("-") == "":
             return (
                 f"{directive!r} is no option; write it without #SBATCH or #BSUB, as in {_example(scheduler)}"
             )
-        for names, instead in _OWN[scheduler].items():
-            if option in names or (scheduler == "slurm" and _short(option) in names):
-                return f"{directive!r}: every job script sets {names[0]} itself; {instead}"
-        options.append(option)
+        # A line may hold several options.
+        for option in (word.partition("=")[0] for word in words if word.startswith("-")):
+            for names, instead in _OWN[scheduler].items():
+                if option in names or (scheduler == "slurm" and _short(option) in names):
+                    return f"{directive!r}: every job script sets {names[0]} itself; {instead}"
+            options.append(option)
     if options.count("-alloc_flags") > 1:
         return 'only one -alloc_flags line counts; write its flags together, as in -alloc_flags "gpumps smt1"'
     if "-R" in options and launcher == "jsrun" and "-csm" not in options:

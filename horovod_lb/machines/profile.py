@@ -155,8 +155,9 @@ class Machine(Table):
             values.setdefault("ranks_per_node", values.get("gpus_per_node") or values["cores_per_node"])
         ranks = values.setdefault("ranks_per_node", values.get("gpus_per_node") or 1)
         cores = values.get("cores_per_node")
-        if isinstance(ranks, int) and isinstance(cores, int) and ranks > 0:
-            values.setdefault("cores_per_rank", max(1, cores // ranks))
+        shared = isinstance(ranks, int) and isinstance(cores, int) and ranks > 0
+        # Where there is nothing to share, that is what is said.
+        values.setdefault("cores_per_rank", max(1, cores // ranks) if shared else 1)
         return values
 
     @model_validator(mode="after")

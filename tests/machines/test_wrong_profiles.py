@@ -56,6 +56,14 @@ COMPLETE = 'scheduler = "slurm"\nlauncher = "srun"\ncores_per_node = 8\n'
             r"the study's resources\.walltime",
         ),
         ('directives = ["-N4"]\n', r"directives: '-N4': every job script sets --nodes itself"),
+        (
+            'directives = ["--comment=a --nodes=9"]\n',
+            r"directives: '--comment=a --nodes=9': every job script sets --nodes itself",
+        ),
+        (
+            "directives = ['--comment=\"a']\n",
+            r"""directives: '--comment="a' cannot be cut into words: no closing quotation""",
+        ),
         ('launcher_options = ["x"]\n', r"launcher_options: 'x' is no option of srun"),
         (
             '[storage]\nnode_local = "/l"\n',
@@ -68,6 +76,14 @@ def test_a_wrong_value(places, text, message):
     places.write(places.study, "m", COMPLETE + text)
     with pytest.raises(MachineError, match=message):
         load_machine("m", study=places.study_file)
+
+
+def test_what_follows_from_a_missing_key_is_not_missing_too(places):
+    places.write(places.study, "m", 'scheduler = "slurm"\nlauncher = "srun"\n')
+    with pytest.raises(MachineError) as caught:
+        load_machine("m", study=places.study_file)
+    assert "cores_per_node: missing" in str(caught.value)
+    assert "cores_per_rank" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
