@@ -9,7 +9,7 @@ LIMITS = (3,10) <= sys.version_info[:2] <= (3,13)
 WRONG_PYTHON = error: $(PYTHON) is no Python 3.10 to 3.13 (TensorFlow 2.21 has packages for these). Name one: make PYTHON=/path/to/python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-all test-slurm test-nccl-build clean distclean
+.PHONY: help setup demo lint test test-all oracles test-slurm test-nccl-build clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,6 +34,11 @@ test: lint  ## the whole test suite but the minutes-long ones
 
 test-all: lint  ## the slow tests too
 	$(RUN)/python -m pytest -m "not nccl"
+
+oracles:  ## record the answers of other libraries that tests compare with, in an environment of its own
+	$(PYTHON) -m venv build/oracles-venv
+	build/oracles-venv/bin/python -m pip install --quiet -r tests/oracles/requirements.txt
+	for script in tests/oracles/record_*.py; do build/oracles-venv/bin/python $$script || exit 1; done
 
 test-slurm: setup  ## the tests against a real Slurm alone; fails where it cannot run
 	@$(RUN)/python tests/slurm/slurm_cluster.py check

@@ -63,17 +63,24 @@ def joined(optimizer: Any, option: str, more: Iterable[Any]) -> tuple[str, ...]:
 def excluded(variables: Sequence[Any], exclude: Sequence[str], option: str) -> list[bool]:
     """For each of `variables`, whether `exclude` (see `entries`) leaves it out.
 
+    A path may lack components at its left, or have more of them, where one variable alone fits: Keras puts the
+    name of a `Sequential` before the paths of its variables, and loads the model without it.
+
     ValueError: a path that no variable has, or that several have.
     """
     paths = [path(variable) for variable in variables]
+    out = [VECTORS in exclude and len(variable.shape) <= 1 for variable in variables]
     for entry in exclude:
-        if entry != VECTORS and paths.count(entry) != 1:
-            number = paths.count(entry) or "none"
+        if entry == VECTORS:
+            continue
+        fitting = [i for i, known in enumerate(paths) if known == entry] or [
+            i for i, known in enumerate(paths) if known.endswith(f"/{entry}") or entry.endswith(f"/{known}")
+        ]
+        if len(fitting) != 1:
+            number = len(fitting) or "none"
             raise ValueError(f"{option}: {number} of the {len(paths)} variables has the path {entry!r}")
-    return [
-        name in exclude or (VECTORS in exclude and len(variable.shape) <= 1)
-        for name, variable in zip(paths, variables, strict=True)
-    ]
+        out[fitting[0]] = True
+    return out
 
 
 def path(variable: Any) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -45,7 +46,7 @@ def momentum_step(
             accum=_handle(buffer),
             lr=factor,
             grad=gradient,
-            momentum=tf.cast(momentum, gradient.dtype),
+            momentum=tf.constant(momentum, gradient.dtype),
             use_nesterov=nesterov,
         )
         return
@@ -87,14 +88,14 @@ def adam_step(
             beta1_power=none,  # the correction of the bias is in scale and epsilon
             beta2_power=none,
             lr=-scale,
-            beta1=tf.cast(betas[0], gradient.dtype),
-            beta2=tf.cast(betas[1], gradient.dtype),
+            beta1=tf.constant(betas[0], gradient.dtype),
+            beta2=tf.constant(betas[1], gradient.dtype),
             epsilon=epsilon,
             grad=gradient,
         )
         return scratch.read_value()
-    first.assign_add(ops.multiply(ops.subtract(gradient, first), 1 - betas[0]))
-    second.assign_add(ops.multiply(ops.subtract(ops.square(gradient), second), 1 - betas[1]))
+    first.assign_add(ops.multiply(ops.subtract(gradient, first), _rest(betas[0])))
+    second.assign_add(ops.multiply(ops.subtract(ops.square(gradient), second), _rest(betas[1])))
     step = ops.multiply(scale, ops.divide(first, ops.add(ops.sqrt(second), epsilon)))
     return step if decayed is None else ops.add(step, decayed)
 
@@ -130,6 +131,11 @@ def fuses(variable: Any) -> bool:
     import tensorflow as tf
 
     return not tf.distribute.has_strategy()
+
+
+def _rest(beta: float) -> float:
+    """1 − β as the fused kernel has it, with β in float32."""
+    return 1 - float(np.float32(beta))
 
 
 def _handle(variable: Any) -> Any:

@@ -68,8 +68,6 @@ class LAMB(LayerAdaptive):
         )
         self.beta_1 = unit_interval("beta_1", beta_1)
         self.beta_2 = unit_interval("beta_2", beta_2)
-        # As float32 has them, or the weights 1 − β of a moment and the correction 1 − β^t would not agree.
-        self._beta_1, self._beta_2 = (float(np.float32(beta)) for beta in (self.beta_1, self.beta_2))
         self.epsilon = positive("epsilon", epsilon)
         self.bias_correction = bool(bias_correction)
         self.min_norm = not_negative("min_norm", min_norm)
@@ -94,8 +92,8 @@ class LAMB(LayerAdaptive):
             self._first[index],
             self._second[index],
             gradient,
-            ops.multiply(ops.cast(decay, dtype), variable) if decay else None,
-            (self._beta_1, self._beta_2),
+            ops.multiply(ops.convert_to_tensor(decay, dtype), variable) if decay else None,
+            (self.beta_1, self.beta_2),
             ops.cast(scale, dtype),
             ops.cast(epsilon, dtype),
             self._scratch[index],
@@ -109,16 +107,21 @@ class LAMB(LayerAdaptive):
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         # r = scale · m/(√v + ε·√(1 − β₂^t)): both corrections are scalars, and the same for all variables.
-        root = ops.sqrt(self._unbias(self._beta_2))
-        self._corrections = ops.divide(root, self._unbias(self._beta_1)), ops.multiply(self.epsilon, root)
+        root = ops.sqrt(self._unbias(self.beta_2))
+        self._corrections = ops.divide(root, self._unbias(self.beta_1)), ops.multiply(self.epsilon, root)
         super()._backend_update_step(grads, trainable_variables, learning_rate)
 
     def _unbias(self, beta: float) -> Any:
-        """1 − β^t as a float32 scalar; by expm1, for in float32 1 − 0.999 is wrong in the fifth digit."""
+        """By what a moment is too small, a float32 scalar: 1 − β^t, or 1 without correction.
+
+        With β as float32 has it, as in the moments: 1 − 0.999 is wrong in the fifth digit there, and the
+        correction must be wrong by as much.
+        """
+        rounded = float(np.float32(beta))
         if not self.bias_correction or beta == 0:
-            return ops.ones((), "float32")
+            return ops.convert_to_tensor((1 - rounded) / (1 - beta), "float32")
         step = ops.cast(ops.add(self.iterations, 1), "float32")
-        return ops.negative(ops.expm1(ops.multiply(step, math.log(beta))))
+        return ops.negative(ops.expm1(ops.multiply(step, math.log(rounded))))
 
     def _phi(self, weights: Any) -> Any:
         if self.min_norm:

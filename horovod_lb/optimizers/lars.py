@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from horovod_lb.optimizers.adaptive import LayerAdaptive
-from horovod_lb.optimizers.kernels import norm
+from horovod_lb.optimizers.kernels import momentum_step, norm
 from horovod_lb.optimizers.momentum import MomentumSGD
 
 NORMS = ("sum", "joint")
@@ -84,16 +84,22 @@ class LARS(LayerAdaptive, MomentumSGD):
         index = self._get_variable_index(variable)
         gradient, decay = self.dense(gradient, variable), self._decay[index]
         decayed = (
-            ops.add(gradient, ops.multiply(ops.cast(decay, variable.dtype), variable)) if decay else gradient
+            ops.add(gradient, ops.multiply(ops.convert_to_tensor(decay, variable.dtype), variable))
+            if decay
+            else gradient
         )
-        ratio = None
+        ratio = ops.ones((), variable.dtype)
         if self._adapted[index]:
             weights, moved = norm(variable), norm(gradient if self.norm == "sum" else decayed)
             defined = ops.logical_and(weights > 0, moved > 0)
             if self.norm == "sum":
                 moved = moved + decay * weights
             ratio = self.note_ratio(index, self.ratio(weights, moved, defined))
-        self._move(decayed, variable, learning_rate, ratio)
+        if self.correction:
+            self._move(decayed, variable, learning_rate, ratio)
+            return
+        factor = ops.multiply(ops.cast(learning_rate, variable.dtype), ops.cast(ratio, variable.dtype))
+        momentum_step(variable, self.buffers[index], decayed, factor, self.momentum, self.nesterov)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs."""

@@ -9,7 +9,6 @@ import keras
 from keras import ops
 from keras.optimizers import Optimizer
 
-from horovod_lb.optimizers.kernels import descend, momentum_step
 from horovod_lb.optimizers.trust import dense, unit_interval
 
 
@@ -79,21 +78,21 @@ class MomentumSGD(Optimizer):
         dtype = variable.dtype
         rate = ops.cast(learning_rate, dtype)
         buffer = self.buffers[self._get_variable_index(variable)]
-        if not self.correction:
-            factor = rate if ratio is None else ops.multiply(rate, ops.cast(ratio, dtype))
-            momentum_step(variable, buffer, gradient, factor, self.momentum, self.nesterov)
-            return
-        old_unit = ops.cast(ops.convert_to_tensor(self.buffer_rate), dtype)
-        unit = ops.where(ops.not_equal(rate, 0), rate, old_unit)
-        momentum = ops.cast(self.momentum, dtype)
+        momentum = ops.convert_to_tensor(self.momentum, dtype)
+        unit, keep = rate, momentum
+        if self.correction:
+            old_unit = ops.cast(ops.convert_to_tensor(self.buffer_rate), dtype)
+            unit = ops.where(ops.not_equal(rate, 0), rate, old_unit)
+            keep = ops.multiply(momentum, ops.divide(unit, old_unit))
         factor = unit if ratio is None else ops.multiply(unit, ops.cast(ratio, dtype))
         scaled = ops.multiply(factor, gradient)
-        history = ops.multiply(ops.multiply(momentum, ops.divide(unit, old_unit)), buffer)
-        self.assign(buffer, ops.subtract(history, scaled))
+        self.assign(buffer, ops.subtract(ops.multiply(keep, buffer), scaled))
         step = ops.convert_to_tensor(buffer)
         if self.nesterov:
             step = ops.subtract(ops.multiply(momentum, step), scaled)
-        descend(variable, ops.negative(ops.cast(ops.not_equal(rate, 0), dtype)), step)
+        if self.correction:
+            step = ops.multiply(ops.cast(ops.not_equal(rate, 0), dtype), step)
+        self.assign_add(variable, step)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs."""

@@ -14,7 +14,7 @@ from rank_checks import Here, ranks
 
 import horovod_lb as hlb
 from horovod_lb.distributed import reducer
-from horovod_lb.optimizers import MomentumSGD
+from horovod_lb.optimizers import LAMB, LARS, LayerWise, MomentumSGD
 
 STEPS = 4
 BATCH = 24
@@ -27,6 +27,9 @@ KINDS: dict[str, Callable[..., Any]] = {
     "adamw": lambda **o: keras.optimizers.AdamW(0.05, **{"weight_decay": 0.1, **o}),
     "rmsprop": lambda **o: keras.optimizers.RMSprop(0.02, momentum=0.5, **o),
     "adagrad": lambda **o: keras.optimizers.Adagrad(0.2, **o),
+    "lars": lambda **o: LARS(0.05, **{"weight_decay": 0.1, **o}),
+    "lamb": lambda **o: LAMB(0.02, epsilon=1e-3, **{"weight_decay": 0.1, **o}),
+    "layerwise": lambda **o: LayerWise(keras.optimizers.Adam(0.05, epsilon=1e-3, **o), max_ratio=2.0),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "global_clipnorm": {"global_clipnorm": 0.1},
@@ -139,7 +142,7 @@ def check_weight_decay_and_moving_average(here: Here) -> None:
 
 @ranks(2, 3)
 def check_accumulation(here: Here) -> None:
-    for kind in ("nesterov", "adam", "momentum"):
+    for kind in ("nesterov", "adam", "momentum", "lars", "layerwise"):
         options = {"gradient_accumulation_steps": 2, **OPTIONS["global_clipnorm"]}
         _compare(here, KINDS[kind](**options), KINDS[kind](**options))
 

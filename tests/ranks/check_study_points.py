@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 import numpy as np
-from points import Alone, AloneByGroups, distance, mlp, normalized, spec, train
+from points import Alone, AloneByGroups, AloneByRatio, distance, mlp, normalized, spec, train
 from rank_checks import Here, ranks
 
 from horovod_lb import models
@@ -15,6 +15,7 @@ from horovod_lb import models
 WEIGHTED = {"remainder": "weighted", "batch_size": 156}
 PENALTIES = {"weight_decay": {"value": 0.01, "kind": "l2", "exclude": ["bias"]}, "clip_global_norm": 0.7}
 DECOUPLED = {"value": 0.02, "kind": "decoupled", "exclude": ["bias"]}
+LAYERWISE = {"kind": "momentum", "momentum": 0.5, "layerwise": {"max": 2.0, "exclude": ["vectors"]}}
 NESTEROV = {"kind": "momentum", "momentum": 0.9, "nesterov": True}
 
 
@@ -115,3 +116,18 @@ def check_embedding_and_frozen_weights(here: Here) -> None:
 
     _train(here, point, build)
     np.testing.assert_array_equal(models_seen[0].get_layer("frozen").kernel.numpy(), start)
+
+
+@ranks(1, 2, 3)
+def check_trust_ratios(here: Here) -> None:
+    """LARS and bounded layer-wise SGD as a study says them, decay and exclusions with them."""
+    lars = {"kind": "lars", "nesterov": True, "exclude": ["bias"]}
+    reference = {"learning_rate": 0.02, "batch_size": 60}
+    for name, point in {
+        "lars": spec("lars", optimizer=lars, reference=reference, **PENALTIES),
+        "layerwise": spec("layerwise", optimizer=LAYERWISE, weight_decay=DECOUPLED, reference=reference),
+    }.items():
+        values = _train(here, point, mlp)
+        if here.size == 1:
+            expected = AloneByRatio(point, mlp).train()
+            assert distance(values, expected) < 1e-5, (name, distance(values, expected))

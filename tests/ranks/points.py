@@ -205,6 +205,41 @@ class AloneByGroups(Alone):
         return total
 
 
+class AloneByRatio(Alone):
+    """LARS with the denominator ‖g‖ + λ‖w‖ and Nesterov, or bounded layer-wise momentum SGD in the u-form."""
+
+    def train(self) -> list[np.ndarray]:
+        options, decay = self.recipe["optimizer"], self.recipe["weight_decay"]
+        variables = self.model.trainable_variables
+        history = [np.zeros(v.shape) for v in variables]
+        for t in range(self.steps):
+            gradients = [g.astype("float64") for g in self.gradients(self.order.step_indices(t))]
+            norm = np.sqrt(sum(float((g**2).sum()) for g in gradients))
+            scale = min(1.0, (self.recipe["clip_global_norm"] or np.inf) / norm)
+            for index, (variable, gradient) in enumerate(zip(variables, gradients, strict=True)):
+                w, kernel = variable.numpy().astype("float64"), variable.name == "kernel"
+                step = self._lars if options["kind"] == "lars" else self._layerwise
+                factor = decay["value"] if kernel else 0.0
+                history[index], w = step(history[index], w, scale * gradient, self.rate(t), factor, kernel)
+                variable.assign(w.astype("float32"))
+        return [v.numpy() for v in self.model.variables]
+
+    def _lars(self, v: Any, w: Any, g: Any, rate: float, decay: float, adapted: bool) -> tuple[Any, Any]:
+        m, size = self.recipe["optimizer"]["momentum"], np.linalg.norm(w)
+        step = rate * (g + decay * w)
+        if adapted:
+            step *= size / (np.linalg.norm(g) + decay * size)
+        v = m * v + step
+        return v, w - (m * v + step)
+
+    def _layerwise(self, u: Any, w: Any, g: Any, rate: float, decay: float, adapted: bool) -> tuple[Any, Any]:
+        options = self.recipe["optimizer"]
+        w = w - rate * decay * w
+        u = options["momentum"] * u + g
+        ratio = min(np.linalg.norm(w) / np.linalg.norm(u), options["layerwise"]["max"]) if adapted else 1.0
+        return u, w - rate * ratio * u
+
+
 def distance(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     """The largest relative distance ‖a − b‖ / ‖b‖ over the variables."""
     assert [a.shape for a in found] == [b.shape for b in expected]

@@ -36,6 +36,14 @@ def test_any_number_of_ranks_trains_the_same_weights(name: str, sessions: Any) -
     assert max(distances.values()) < 1e-5, distances
 
 
+@pytest.mark.parametrize("name", ["lars", "layerwise"])
+@pytest.mark.uses("study_points.trust_ratios", 1, 2, 3)
+def test_any_number_of_ranks_has_the_same_trust_ratios(name: str, sessions: Any) -> None:
+    one = final(sessions, 1, name)
+    distances = {number: distance(final(sessions, number, name), one) for number in (2, 3)}
+    assert max(distances.values()) < 1e-5, distances
+
+
 @pytest.mark.uses("study_points.plain", 4)
 @pytest.mark.uses("study_points.without_accumulation", 1)
 def test_accumulation_on_one_rank_changes_nothing(sessions: Any) -> None:
