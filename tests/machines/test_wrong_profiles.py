@@ -180,7 +180,7 @@ def test_all_errors_at_once(places):
     with pytest.raises(MachineError) as caught:
         load_machine("m", study=places.study_file)
     first, *lines = str(caught.value).splitlines()
-    assert first == "4 errors in the machine profile m"
+    assert first == "3 errors in the machine profile m"
     said = "\n".join(lines)
     assert "m.toml:1: scheduler: found 'slrum'; allowed: slurm, lsf, none; did you mean slurm?" in said
     assert "cores_per_node: missing; it must be given" in said
