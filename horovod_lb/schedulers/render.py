@@ -9,7 +9,7 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.errors import MachineError, RequestError
+from horovod_lb.errors import HlbError, MachineError, RequestError
 from horovod_lb.machines import hours
 from horovod_lb.machines.source import config_folder
 from horovod_lb.schedulers import environment
@@ -127,9 +127,16 @@ def render_template(name: str, values: Mapping[str, Any], templates: Sequence[Pa
     except jinja2.UndefinedError as error:
         hint = f"; templates may use {', '.join(sorted(values))}" if "is undefined" in str(error) else ""
         raise MachineError(f"template {_place(error)}: {error.message}{hint}") from None
+    except HlbError:
+        raise
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise MachineError(f"template {name}: byte {byte:#04x} is not UTF-8; save it as UTF-8") from None
+    except Exception as error:  # a template calculates, too: nodes + 1 where nodes is None
+        raise MachineError(f"template {_place(error)}: {type(error).__name__}: {error}") from None
 
 
-def _place(error: jinja2.UndefinedError) -> str:
+def _place(error: Exception) -> str:
     """File and line in the template that was at work."""
     places = [
         f"{frame.f_code.co_filename}, line {line}"

@@ -169,6 +169,24 @@ def own(config: Path, name: str, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b"\n#SBATCH -N {{ machine.limits.queued + 1 }}\n",
+            r"sbatch\.j2, line 2: TypeError: unsupported operand",
+        ),
+        (b"\xff", r"slurm/job\.sbatch\.j2: byte 0xff is not UTF-8"),
+    ],
+)
+def test_what_goes_wrong_in_a_template_is_said_of_the_template(
+    config: Path, text: bytes, message: str
+) -> None:
+    own(config, TEMPLATES["slurm"], "").write_bytes(text)
+    with pytest.raises(MachineError, match=message):
+        render(request(machine("slurm-6gpu")))
+
+
 def test_an_undefined_variable_is_named_with_its_line(config: Path) -> None:
     path = own(config, TEMPLATES["slurm"], "#!/bin/bash\n# {{ request.name }}\n#SBATCH -t {{ walltme }}\n")
     with pytest.raises(MachineError) as caught:
