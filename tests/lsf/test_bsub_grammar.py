@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 from stand_ins import LsfCluster
+
+from horovod_lb.rehearsal.install import SUMMIT
 
 GOOD = ("-H", "-P", "ABC123", "-W", "2:00", "-nnodes", "2")  # held: it never starts
 SUBMITTED = "Job <1> is submitted to default queue <batch>.\n"
@@ -40,12 +43,29 @@ ACCEPTED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def taking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LsfCluster]:
+    """A Summit that takes what is right; nothing of it ever starts."""
+    cluster = LsfCluster(tmp_path_factory.mktemp("taking"), SUMMIT)
+    yield cluster
+    cluster.end()
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LsfCluster]:
+    """A Summit that never gets a right one."""
+    cluster = LsfCluster(tmp_path_factory.mktemp("refusing"), SUMMIT)
+    yield cluster
+    cluster.end()
+
+
 @pytest.mark.parametrize("words", ACCEPTED, ids=" ".join)
-def test_accepted(summit: LsfCluster, words: tuple[str, ...]) -> None:
-    done = summit.run("bsub", *changed(*words), "true")
+def test_accepted(taking: LsfCluster, words: tuple[str, ...]) -> None:
+    done = taking.run("bsub", *changed(*words), "true")
     assert (done.returncode, done.stderr) == (0, "")
     queue = "queue <debug>" if "debug" in words else "default queue <batch>"
-    assert done.stdout == f"Job <1> is submitted to {queue}.\n"
+    assert re.fullmatch(rf"Job <\d+> is submitted to {queue}\.\n", done.stdout)
+    taking.said("bkill", done.stdout.split("<")[1].split(">")[0])
 
 
 REFUSED = [
@@ -99,12 +119,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "text"), REFUSED, ids=[" ".join(words) for words, _ in REFUSED])
-def test_refused(summit: LsfCluster, words: tuple[str, ...], text: str) -> None:
-    done = summit.run("bsub", *changed(*words), "true")
+def test_refused(refusing: LsfCluster, words: tuple[str, ...], text: str) -> None:
+    done = refusing.run("bsub", *changed(*words), "true")
     assert (done.returncode, done.stdout) == (255, "")
     assert text in done.stderr
     assert done.stderr.endswith("Job not submitted.\n")
-    assert summit.run("bjobs", "-a").stderr == "No job found\n"
+    assert refusing.run("bjobs", "-a").stderr == "No job found\n"
 
 
 def test_an_option_needs_its_value_and_comes_once(summit: LsfCluster) -> None:

@@ -1,4 +1,4 @@
-"""The parts of the stand-ins: option words, shares of nodes, numbers of ranks, what ranks find around them."""
+"""The parts of the stand-ins: option words, shares of nodes, numbers of ranks, what ranks find there."""
 
 from __future__ import annotations
 
