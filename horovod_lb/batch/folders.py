@@ -32,7 +32,7 @@ def study_folder(option: str | os.PathLike[str] | None, machine: Machine, study:
     """The folder of a study's runs on `machine`, absolute.
 
     Below --runs, else $HLB_RUNS, else the profile's scratch, else `runs`. RequestError: the scratch folder
-    names an environment variable that is not set; a line break in the path, which listings cannot hold.
+    names an environment variable that is not set; something in the path that listings cannot hold.
     """
     scratch = machine.storage.scratch
     if option is None and not os.environ.get(VARIABLE) and scratch is not None:
@@ -43,8 +43,12 @@ def study_folder(option: str | os.PathLike[str] | None, machine: Machine, study:
                 "variable, or say --runs DIR"
             )
     root = runs_root(option).expanduser().absolute()
-    if "\n" in str(root):
+    if str(root).splitlines() != [str(root)]:
         raise RequestError(f"the folder of runs has a line break in its name: {str(root)!r}; take another")
+    if not str(root).isprintable():  # bytes that are no UTF-8 among them
+        raise RequestError(
+            f"the folder of runs has letters in its name that cannot be printed: {str(root)!r}; take another"
+        )
     return root / study
 
 

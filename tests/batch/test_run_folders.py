@@ -86,5 +86,11 @@ def test_where_the_runs_of_a_study_lie(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("THERE")
     with pytest.raises(RequestError, match=r"\$THERE/x"):
         study_folder(None, scratch, "s")
-    with pytest.raises(RequestError, match="line break"):
-        study_folder("a\nb", machine(), "s")
+    # Each of them ends a line for `str.splitlines`, with which listings are read.
+    for broken in ("a\nb", "a\r", "a\vb", "a\x1cb", "a\x85b", "a\u2028b"):
+        with pytest.raises(RequestError, match="line break"):
+            study_folder(broken, machine(), "s")
+    for unprintable in ("a\udcffb", "a\x1bb"):
+        with pytest.raises(RequestError, match="cannot be printed"):
+            study_folder(unprintable, machine(), "s")
+    assert study_folder("/ä b", machine(), "s") == Path("/ä b/s")
