@@ -15,7 +15,7 @@ from horovod_lb.rehearsal.install import environment, install
 from horovod_lb.rehearsal.site import Site
 
 # A machine that others use too is slow; nothing waits so long where all is well.
-PATIENCE = 90.0
+PATIENCE = 300.0
 
 
 class Cluster:

@@ -96,13 +96,15 @@ def test_directives_end_at_the_first_command_and_the_command_line_beats_them(slu
 def test_array_with_a_throttle(slurm: Cluster) -> None:
     body = """
 n=$SLURM_ARRAY_TASK_ID
-mkdir running.$n; ls -d running.* | wc -l >> together; sleep 0.3; rmdir running.$n
+mkdir running.$n; ls -d running.* | wc -l >> together; sleep 0.3
+until [ -e go ]; do sleep 0.05; done; rmdir running.$n
 echo $SLURM_ARRAY_JOB_ID $SLURM_ARRAY_TASK_COUNT $SLURM_ARRAY_TASK_MIN $SLURM_ARRAY_TASK_MAX
 exit $((n == 2))"""
     job = sbatch(slurm, "--array=0-3%2", slurm.script(body, HEAD, "#SBATCH -J arr"))
     waiting = slurm.said("squeue", "-h", "-o", "%i|%T|%r")
     assert "1_[" in waiting
     assert "%2]|PENDING|JobArrayTaskLimit" in waiting
+    (slurm.work / "go").touch()
     assert over(slurm, job) == ["COMPLETED", "COMPLETED", "FAILED", "COMPLETED"]
     assert max(map(int, slurm.read("together").split())) == 2
     assert slurm.read("slurm-1_3.out").split() == ["1", "4", "0", "3"]
