@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from horovod_lb.errors import SchedulerError
-from horovod_lb.machines import Machine
 from horovod_lb.schedulers.types import Command
+
+if TYPE_CHECKING:
+    from horovod_lb.machines import Machine
 
 TIMEOUT = 60.0  # seconds; Slurm's own MessageTimeout is 10 to 30
 

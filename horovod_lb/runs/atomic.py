@@ -11,20 +11,23 @@ import errno
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from horovod_lb.errors import RunDirectoryError
 
 _CHUNK = 4096
+_TEMPORARY = re.compile(r"\..+\.\d+\.(?P<pid>\d+)\.(?P<host>.+)\.tmp")
+_LEFTOVER_SECONDS = 60.0
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces the file `path` by `data`, or leaves it as it was and raises `RunDirectoryError`."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.tmp"
+    temporary = path.parent / f".{path.name}.{time.monotonic_ns()}.{os.getpid()}.{os.uname().nodename}.tmp"
     with _clear_errors(path, "it is left as it was"):
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -38,6 +41,22 @@ def write_bytes(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
         fsync_directory(path.parent)
+
+
+def sweep_up(folder: Path) -> None:
+    """Deletes what dead writers left half-written in `folder`; who is alive may be writing at this moment.
+
+    A process of this host is seen to be dead; a file from elsewhere belongs to nobody after a minute.
+    """
+    for path in folder.glob(".*.tmp"):
+        writer = _TEMPORARY.fullmatch(path.name)
+        with suppress(FileNotFoundError):
+            if writer and writer["host"] == os.uname().nodename:
+                dead = not Path("/proc", writer["pid"]).exists()
+            else:
+                dead = time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS
+            if dead:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from horovod_lb.errors import RunDirectoryError
 from horovod_lb.runs import life as lives
 from horovod_lb.runs import metrics
-from horovod_lb.runs.atomic import read_json, read_lines, write_json
+from horovod_lb.runs.atomic import read_json, read_lines, sweep_up, write_json
 from horovod_lb.runs.state import State
 from horovod_lb.runs.writer import Life
 
@@ -181,8 +181,7 @@ class RunDirectory:
         if not lives.claim(self.segments, newest + 1, about):
             raise RunTakenError(f"{self.path}: another process has just begun life {newest + 1}")
         life = Life(self, newest + 1, self.segments / str(newest + 1))
-        for leftover in self.path.glob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
+        sweep_up(self.path)
         life.event("begin", owner=owner, host=about["host"], pid=about["pid"])
         return life
 

@@ -7,11 +7,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from horovod_lb.machines import Machine
 from horovod_lb.schedulers.types import Command, JobRef, JobState, JobStatus
 from horovod_lb.schedulers.words import check_id, check_ids, directives, elements, refused, silent
+
+if TYPE_CHECKING:
+    from horovod_lb.machines import Machine
 
 # bjobs(1), STAT. Suspended is held, not dead: on some systems it also means that the job waits for another.
 STATES = {

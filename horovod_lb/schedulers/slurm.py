@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from horovod_lb.errors import SchedulerError
-from horovod_lb.machines import Machine
 from horovod_lb.schedulers.types import Command, JobRef, JobState, JobStatus
 from horovod_lb.schedulers.words import ARGUMENT, check_id, check_ids, directives, elements, refused, silent
+
+if TYPE_CHECKING:
+    from horovod_lb.machines import Machine
 
 # squeue(1), "JOB STATE CODES". A job that completes still has processes; a suspended one needs somebody.
 STATES = {

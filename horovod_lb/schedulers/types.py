@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from horovod_lb.machines import Machine
+if TYPE_CHECKING:
+    from horovod_lb.machines import Machine
 
 
 @dataclass(frozen=True, order=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -120,3 +122,22 @@ def test_a_request_to_cancel_that_comes_too_late_changes_nothing(run: RunDirecto
     life.finish(state)
     run.request_stop(cancel=True)
     assert run.state() is State(state)
+
+
+def test_a_new_life_sweeps_up_after_the_dead_and_leaves_what_somebody_is_writing(run: RunDirectory) -> None:
+    here, now = os.uname().nodename, time.time()
+    dead = subprocess.run(["sh", "-c", "echo $$"], capture_output=True, text=True, check=True).stdout.strip()
+    files = {
+        f".exit.json.1.{dead}.{here}.tmp": (now, False),
+        f".STOP.1.{os.getpid()}.{here}.tmp": (now - 300, True),  # slow, but alive
+        f".STOP.1.{dead}.login1.site.gov.tmp": (now, True),
+        f".STOP.2.{dead}.login1.site.gov.tmp": (now - 300, False),
+        ".of-an-earlier-version.tmp": (now - 300, False),
+    }
+    for name, (moment, _) in files.items():
+        (run.path / name).touch()
+        os.utime(run.path / name, (moment, moment))
+    run.begin_life("a")
+    assert {name for name in files if (run.path / name).exists()} == {
+        n for n, (_, kept) in files.items() if kept
+    }

@@ -58,7 +58,8 @@ def test_outside_a_repository_nothing_is_known(tmp_path: Path) -> None:
 
 SECRETS = (
     "HLB_TOKEN", "HOROVOD_SECRET_KEY", "TF_API_KEY", "SLURM_JOB_PASSWORD", "NCCL_AUTH", "HLB_COOKIE",
-    "OMPI_MCA_credential", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "GITHUB_TOKEN", "HOME", "SSH_AUTH_SOCK", "HOROVOD_PRIVATE",
+    "OMPI_MCA_credential", "AWS_SECRET_ACCESS_KEY", "WANDB_API_KEY", "GITHUB_TOKEN",
+    "HOME", "SSH_AUTH_SOCK", "HOROVOD_PRIVATE",
 )  # fmt: skip
 
 
