@@ -16,17 +16,17 @@ Body = Callable[[Study], None]
 AT_A_TIME = 4
 
 
-def alongside(body: Body) -> Callable[..., None]:
+def alongside(body: Body, *, waits: bool = False) -> Callable[..., None]:
     """Makes a test of `body`, which gets a study of its own and begins before pytest asks for its outcome.
 
-    The tests of a session begin in the order in which they are collected: the longest should be first.
+    Bodies begin in the order in which they are collected; those that `waits` says to be long are the first.
     """
 
     @functools.wraps(body)
     def test(scenarios: Scenarios) -> None:
         scenarios.outcome(body)
 
-    test.body = body  # type: ignore[attr-defined]
+    test.body, test.waits = body, waits  # type: ignore[attr-defined]
     del test.__wrapped__  # pytest would take the arguments of `body` for fixtures
     return test
 
@@ -65,6 +65,9 @@ class Scenarios:
 
 
 def bodies(items: Sequence[Any]) -> list[Body]:
-    """The bodies of those of pytest's items that are made with `alongside`."""
-    functions = (getattr(item, "function", None) for item in items)
-    return [function.body for function in functions if hasattr(function, "body")]
+    """The bodies of those of pytest's items that are made with `alongside`, in the order they begin."""
+    functions = [function for item in items if hasattr(function := getattr(item, "function", None), "body")]
+    return [function.body for function in sorted(functions, key=lambda function: not function.waits)]
+
+
+waiting = functools.partial(alongside, waits=True)

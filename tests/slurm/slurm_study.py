@@ -124,20 +124,21 @@ class Study:
         keys = {**PROFILE, "environment": {**ENVIRONMENT, **pace}, **profile}
         (machines / "emulated.toml").write_text("".join(f"{key} = {toml(keys[key])}\n" for key in keys))
 
-    def on_login(self, *command: str, expect: int | None = 0, timeout: float = 300) -> str:
-        """`command` on the login node, in the study's folder; what it prints on both streams."""
+    def on_login(self, *command: str, expect: int | None = 0, timeout: float = 300, both: bool = True) -> str:
+        """`command` on the login node, in the study's folder; what it prints, on both streams or one."""
         environment = {**self.cluster.environment(), **ENVIRONMENT, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             self.cluster.login.enter(*command, cwd=self.folder),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if both else subprocess.PIPE,
             text=True,
             timeout=timeout,
             check=False,
         )
-        assert expect is None or done.returncode == expect, f"{command}: {done.returncode}\n{done.stdout}"
+        said = done.stdout + (done.stderr or "")
+        assert expect is None or done.returncode == expect, f"{command}: {done.returncode}\n{said}"
         return done.stdout
 
     def hlb(self, *words: str, expect: int = 0, timeout: float = 300) -> str:
@@ -162,7 +163,7 @@ class Study:
 
     def status(self) -> dict[str, Any]:
         """`hlb status --json`."""
-        return dict(json.loads(self.hlb("status", "study.yaml", "--json")))
+        return dict(json.loads(self.on_login(*HLB, "status", "study.yaml", "--json", both=False)))
 
     def states(self) -> list[str]:
         """The states of all runs as `hlb status` has them, by seed."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from alongside import alongside
-from slurm_study import STEPS, Study, assert_same_result
+from alongside import waiting
+from slurm_study import STEPS, Study, assert_same_result, provenance
 
 
 def shorten(study: Study) -> None:
@@ -19,7 +19,7 @@ def begins(study: Study) -> list[dict[str, object]]:
     return [event for event in study.run.read_events() if event["kind"] == "begin"]
 
 
-@alongside
+@waiting
 def test_the_time_limit_is_hit_and_the_next_life_goes_on(study: Study) -> None:
     study.write(seconds_a_step=2)
     study.submit()
@@ -27,15 +27,23 @@ def test_the_time_limit_is_hit_and_the_next_life_goes_on(study: Study) -> None:
     shorten(study)
     study.wait_for_end()
     assert study.job()["Restarts"] == "1"
-    assert len(begins(study)) == 2
     assert [event["state"] for event in study.run.read_events() if event["kind"] == "end"] == [
         "stopped",
         "completed",
     ]
+    (script,) = study.folder.glob("runs/digits/submissions/*/1.sh")
+    for life in (1, 2):
+        segment = study.run.segments / str(life)
+        assert provenance(study.run, life)["batch"]["restarts"] == life - 1
+        assert len(provenance(study.run, life)["hosts"]) == 2
+        assert (segment / "job.sh").read_text() == script.read_text()
+        assert "epoch" in (segment / "log").read_text()
+    log = (script.parent / f"{study.job()['JobId']}.log").read_text()
+    assert log.index("life 1 begins") < log.index("back into the queue") < log.index("life 2 begins")
     assert_same_result(study.run, study.reference)
 
 
-@alongside
+@waiting
 def test_a_chain_goes_on_in_its_next_job(study: Study) -> None:
     """Six minutes a job, of which four are for the start and the end: ten minutes of work take five jobs."""
     study.write(seconds_a_step=2, resume="chain", walltimes=[{"nodes": [1, 4], "limit": "0:06"}])
@@ -52,7 +60,7 @@ def test_a_chain_goes_on_in_its_next_job(study: Study) -> None:
     assert_same_result(study.run, study.reference)
 
 
-@alongside
+@waiting
 def test_a_crashed_node_ends_in_a_resumed_run(study: Study) -> None:
     study.write(seconds_a_step=1, queue="frail")
     study.submit()
@@ -68,7 +76,7 @@ def test_a_crashed_node_ends_in_a_resumed_run(study: Study) -> None:
     assert_same_result(study.run, study.reference)
 
 
-@alongside
+@waiting
 def test_an_orphan_of_a_dead_slurmd_is_fenced_off(study: Study) -> None:
     study.write(
         seconds_a_step=1.5,
@@ -97,7 +105,7 @@ def test_an_orphan_of_a_dead_slurmd_is_fenced_off(study: Study) -> None:
     assert_same_result(study.run, study.reference)
 
 
-@alongside
+@waiting
 def test_a_killed_job_is_lost_until_it_is_sent_again(study: Study) -> None:
     study.write(seconds_a_step=1)
     study.submit()
@@ -116,7 +124,7 @@ def test_a_killed_job_is_lost_until_it_is_sent_again(study: Study) -> None:
     assert_same_result(study.run, study.reference)
 
 
-@alongside
+@waiting
 def test_ranks_that_do_not_stop_are_timed_out(study: Study) -> None:
     """A step longer than all the grace there is: the limit kills the job, and what was saved goes on."""
     study.write(stuck_at=STEPS // 2)

@@ -9,7 +9,7 @@ from slurm_study import Study
 @alongside
 def test_what_is_waiting_running_or_finished_is_not_sent_again(study: Study) -> None:
     study.write(queue="closed", seconds_a_step=0.2)
-    study.submit()
+    study.submit("--workers", "1")
     (job,) = study.job_ids()
     study.submit()
     assert study.job_ids() == [job]
@@ -28,7 +28,7 @@ def test_what_is_waiting_running_or_finished_is_not_sent_again(study: Study) -> 
 @alongside
 def test_a_running_run_is_cancelled(study: Study) -> None:
     study.write(seconds_a_step=1)
-    study.submit()
+    study.submit("--workers", "1")
     study.wait_for_epochs(1)
     study.hlb("cancel", "study.yaml", "--yes")
     study.wait_for("end of the job", lambda: not study.queued(), 60)
