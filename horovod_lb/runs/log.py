@@ -14,6 +14,13 @@ LOG = "log"
 _ERROR = re.compile(
     r"^[\w.]*(Error|Exception|Exit|Interrupt)(:|$)|^Fatal Python error|\bsignal \d+ \(|^Killed$|rror:"
 )
+# What srun and its helpers say of the other ranks once one has failed: not what went wrong.
+_AFTERMATH = re.compile(
+    r"^srun: error: .*: tasks? [\d,-]+: (Exited with exit code \d+|Terminated)$|"
+    r"^slurmstepd\S*: error: \*\*\* STEP \S+ ON \S+ CANCELLED AT \S+ \*\*\*$"
+)
+_NEAR = 100  # lines: what is further up may be of an earlier life
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0e-\x1f\x7f]")  # colours among them
 
 
 @contextmanager
@@ -42,10 +49,13 @@ def rank_log(segment: Path, rank: int) -> Path:
 def error_line(path: Path, limit: int = 65536) -> str | None:
     """The last line of a log that says what went wrong (`SomethingError: ...`, `... exited on signal 9`).
 
-    Reads the last `limit` bytes; None where no line does, or where there is no log.
+    Reads the last `limit` bytes; None where no line does, or where there is no log. A launcher's word of how
+    ranks ended comes after what the ranks themselves said.
     """
-    lines = [line for line in _tail(path, limit) if _ERROR.search(line)]
-    return lines[-1] if lines else None
+    lines = _tail(path, limit)
+    found = [number for number, line in enumerate(lines) if _ERROR.search(line)]
+    causes = [n for n in found if n > found[-1] - _NEAR and not _AFTERMATH.search(lines[n])]
+    return lines[(causes or found)[-1]] if found else None
 
 
 def last_error_line(path: Path, limit: int = 65536) -> str | None:
@@ -61,7 +71,7 @@ def _tail(path: Path, limit: int) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [line.strip() for line in _CONTROL.sub("", text).splitlines() if line.strip()]
 
 
 def _flush() -> None:

@@ -48,16 +48,19 @@ ALLOWED = (
     *("LSB_HOSTS", "LSB_MCPU_HOSTS", "LSB_SUB_HOST", "LSB_DJOB_NUMPROC", "JSM_*", "LOADEDMODULES"),
     *("CONDA_DEFAULT_ENV", "VIRTUAL_ENV"),
 )
+_CREDENTIALS = re.compile(r"://[^/\s@]+:[^/\s@]*@")  # https://user:password@host
 _SECRET = re.compile(r"TOKEN|SECRET|PASS|CRED|AUTH|COOKIE|KEY(?!WORD)|PRIVATE|SIGNATURE", re.IGNORECASE)
 
 
 def environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables on the allow-list `ALLOWED`, by name; whatever is named like a secret is left out."""
+    """The variables on the allow-list `ALLOWED`, by name, less what is named like a secret or holds one."""
     environ = os.environ if environ is None else environ
     return {
         name: environ[name]
         for name in sorted(environ)
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in ALLOWED) and not _SECRET.search(name)
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in ALLOWED)
+        and not _SECRET.search(name)
+        and not _CREDENTIALS.search(environ[name])
     }
 
 

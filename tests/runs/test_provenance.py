@@ -66,6 +66,8 @@ SECRETS = (
 def test_the_environment_keeps_what_decides_the_computation_and_no_secret() -> None:
     wanted = {"OMP_NUM_THREADS": "7", "NCCL_ALGO": "Ring", "SLURM_JOB_ID": "5", "CUDA_VISIBLE_DEVICES": "0,1"}
     assert environment({**wanted, **dict.fromkeys(SECRETS, "hunter2")}) == wanted
+    address = {"HLB_DATA": "https://me:hunter2@host/data", "HLB_RUNS": "https://host:80/me@runs"}
+    assert environment({**wanted, **address}) == {**wanted, "HLB_RUNS": address["HLB_RUNS"]}
 
 
 def test_a_batch_job_is_described_from_what_its_script_said() -> None:

@@ -55,6 +55,29 @@ def test_every_rank_has_a_log_of_its_own(tmp_path: Path) -> None:
             "loss 0.5\nFatal Python error: Segmentation fault\n\nStack:\n",
             "Fatal Python error: Segmentation fault",
         ),
+        (
+            # Seen on Slurm 22.05.
+            "Traceback (most recent call last):\nTypeError: no\n"
+            "srun: error: node1: task 1: Exited with exit code 1\n"
+            "slurmstepd-node1: error: *** STEP 79.0 ON node1 CANCELLED AT 2026-11-21T12:05:07 ***\n"
+            "srun: error: node1: tasks 0,2-5: Terminated\nsrun: Force Terminated StepId=79.0\n",
+            "TypeError: no",
+        ),
+        (
+            "slurmstepd-node1: error: execve(): apptainer: No such file or directory\n"
+            "srun: error: node1: tasks 0-1: Exited with exit code 2\n",
+            "slurmstepd-node1: error: execve(): apptainer: No such file or directory",
+        ),
+        (
+            "OldError: of an earlier life\n" + 150 * "epoch\n" + "srun: error: n1: task 0: Terminated\n",
+            "srun: error: n1: task 0: Terminated",
+        ),
+        (
+            "ValueError: x\n"
+            "slurmstepd: error: *** STEP 8.0 ON n1 CANCELLED AT 2026-11-21T12:05:07 DUE TO TIME LIMIT ***\n",
+            "slurmstepd: error: *** STEP 8.0 ON n1 CANCELLED AT 2026-11-21T12:05:07 DUE TO TIME LIMIT ***",
+        ),
+        ("\x1b[31mValueError: \x1b[1mred\x1b[0m\x07\n", "ValueError: red"),
         ("epoch 1\n\n  epoch 2  \n\n", None),
         ("", None),
     ],
