@@ -63,8 +63,8 @@ def joined(optimizer: Any, option: str, more: Iterable[Any]) -> tuple[str, ...]:
 def excluded(variables: Sequence[Any], exclude: Sequence[str], option: str) -> list[bool]:
     """For each of `variables`, whether `exclude` (see `entries`) leaves it out.
 
-    A path may lack components at its left, or have more of them, where one variable alone fits: Keras puts the
-    name of a `Sequential` before the paths of its variables, and loads the model without it.
+    A path may lack components at its left, or have more of them, where one variable alone fits: Keras puts
+    the name of a `Sequential` before the paths of its variables, and loads the model without it.
 
     ValueError: a path that no variable has, or that several have.
     """
@@ -85,7 +85,7 @@ def excluded(variables: Sequence[Any], exclude: Sequence[str], option: str) -> l
 
 def path(variable: Any) -> str:
     """The path of a variable, such as `dense/kernel`."""
-    return str(getattr(variable, "path", variable.name))
+    return str(variable.path if hasattr(variable, "path") else variable.name)
 
 
 def _normalizes(layer: Any) -> bool:
