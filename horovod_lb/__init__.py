@@ -30,7 +30,7 @@ _EXPORTS = {
     "job": "horovod_lb.training.job",
     "RunLogger": "horovod_lb.runs",
 }
-_ROOMS = ("data", "distributed", "models", "optimizers", "recipe", "runs", "study", "training")
+_ROOMS = ("data", "distributed", "measure", "models", "optimizers", "recipe", "runs", "study", "training")
 
 __all__ = ["__version__", *_EXPORTS]
 

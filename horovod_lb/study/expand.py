@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from horovod_lb.data import describe
 from horovod_lb.errors import DataError, RecipeError, StudyError
 from horovod_lb.recipe import Resolved, resolve
+from horovod_lb.study import measurements
 from horovod_lb.study.document import KeyPath
 from horovod_lb.study.explain import problems, study_error
 from horovod_lb.study.expression import Expression
@@ -133,10 +134,10 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     }
     identity["recipe"].pop("communication", None)
     identity.pop("resources")
-    derived = resolved.columns()
+    derived, measure = resolved.columns(), measurements.identity(settings.measure)
     for seed in seeds:
         identifier = run_id(
-            {"schema": SCHEMA, "job": settings.job, "measure": settings.measure, "seed": seed, **identity}
+            {"schema": SCHEMA, "job": settings.job, "measure": measure, "seed": seed, **identity}
         )
         spec = {
             "schema": SCHEMA,
@@ -148,7 +149,7 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
             "data": sections["data"],
             "resources": sections["resources"],
             "recipe": recipe,
-            "measure": settings.measure,
+            "measure": [one.model_dump() for one in settings.measure],
             "checkpoint": settings.checkpoint.model_dump(),
             "seed": seed,
             "derived": derived,
@@ -198,7 +199,9 @@ def _changed(study: Study, point: _Point, name: str) -> dict[str, Any]:
 def _resolve(study: Study, point: _Point, sections: Mapping[str, Any]) -> Resolved:
     try:
         examples = describe(sections["data"]).train_examples
-        return resolve(sections["recipe"], examples=examples, workers=sections["resources"]["workers"])
+        resolved = resolve(sections["recipe"], examples=examples, workers=sections["resources"]["workers"])
+        measurements.require(study.settings.measure, sections["recipe"], resolved.batch.groups)
+        return resolved
     except (RecipeError, DataError) as error:
         key = error.key if isinstance(error, RecipeError) else str(error).partition(":")[0]
         place = _where(study, point, tuple((key or "recipe").split(".")))

@@ -15,7 +15,8 @@ from horovod_lb.study.model import StudyFile
 def place(location: Iterable[Any]) -> tuple[KeyPath, tuple[str, ...]]:
     """The key that a pydantic error location means, and the keys there are beside it.
 
-    Pydantic puts the `kind` of an optimizer or a schedule into the location, where the file has no key.
+    Pydantic puts the `kind` of an optimizer, a schedule or a measurement into the location, where the file
+    has no key.
     """
     path: list[Any] = []
     variants: list[type[BaseModel]] = [StudyFile]
@@ -29,7 +30,7 @@ def place(location: Iterable[Any]) -> tuple[KeyPath, tuple[str, ...]]:
         if isinstance(part, str):
             fields = {name: field for model in variants for name, field in model.model_fields.items()}
             siblings = tuple(fields)
-            variants = _models(fields[part].annotation) if part in fields else []
+            variants = _members(fields[part].annotation) if part in fields else []
     return tuple(path), siblings
 
 
@@ -71,6 +72,11 @@ def _below(model: type[BaseModel], before: str) -> Iterable[str]:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     candidates = (annotation, *get_args(annotation))
     return [part for part in candidates if isinstance(part, type) and issubclass(part, BaseModel)]
+
+
+def _members(annotation: Any) -> list[type[BaseModel]]:
+    """The models in an annotation, those of a list's members included."""
+    return _models(annotation) or [model for part in get_args(annotation) for model in _members(part)]
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:

@@ -23,12 +23,13 @@ from horovod_lb.data.partition import group_bounds, worker_groups
 from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
 from horovod_lb.errors import DataError
+from horovod_lb.measure import Measurements
 from horovod_lb.training import build, checkpoint
 from horovod_lb.training.checkpoint import Position
 from horovod_lb.training.context import RunContext
 from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
-from horovod_lb.training.loss import COUNT, LOSS
+from horovod_lb.training.loss import COUNT, LOSS, cross_entropy
 from horovod_lb.training.pace import Pace
 from horovod_lb.training.step import Group, TrainingStep
 
@@ -69,6 +70,16 @@ class Loop:
         # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
         model.compile(optimizer=optimizer, jit_compile=False)
         build.exclude(recipe, optimizer, model)
+        self.measurements = Measurements(
+            run.spec.get("measure") or (),
+            model,
+            optimizer,
+            data.train,
+            scale=data.info.scale,
+            batch_size=run.resolved.batch.batch_size,
+            epochs=run.resolved.timeline.epoch_ends[-1][0],
+            loss=loss or cross_entropy,
+        )
         optimizer.build(model.trainable_variables)
         self.step = TrainingStep(
             model,
@@ -79,10 +90,11 @@ class Loop:
             penalty=build.penalty(recipe, optimizer),
             penalized=build.decayed_variables(model, recipe["weight_decay"]["exclude"]),
             loss=loss,
+            watch=self.measurements.watch,
         )
         self.evaluate = Evaluation(model, data.info.scale, loss)
         self.order = Order(len(data.train), run.resolved.batch.batch_size, recipe["remainder"], run.seed)
-        self.state = checkpoint.state_variables(model, optimizer)
+        self.state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Result:
         """Train to the end of the recipe, or until the run is asked to stop or diverges."""
@@ -123,10 +135,11 @@ class Loop:
         self._pace.begin_epoch()
         for step in range(position.step, end):
             hooks.on_train_batch_begin(step)
-            totals = self._train_step(step)
+            totals, watched = np.split(self._train_step(step), [4])
             if not np.isfinite(totals[LOSS]):
                 return position, self._diverged(step)
             sums += totals
+            self.measurements.step(step, watched, round(float(totals[COUNT])))
             self._pace.step(float(totals[COUNT]))
             hooks.on_train_batch_end(step, {"loss": float(totals[LOSS] / totals[COUNT])})
             done = step + 1
@@ -175,6 +188,7 @@ class Loop:
         started = time.monotonic()
         train, val = means(sums), self.evaluate(self.data.val)
         self._accuracy = val["accuracy"]
+        measured = self.measurements.epoch(epoch) if self._finite_weights() else {}
         row = {
             "epoch": epoch,
             "step": step,
@@ -185,6 +199,7 @@ class Loop:
             "val_accuracy": val["accuracy"],
             "images_per_second": self._pace.epoch,
             "seconds": seconds + time.monotonic() - started,
+            **measured,
         }
         if self.run.info.classes > 10:
             row["val_top5"] = val["top5"]

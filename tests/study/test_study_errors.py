@@ -208,9 +208,9 @@ ONE_LINE = [
         "allowed: digits, mnist, custom",
     ),
     (
-        [("job: train.py\n", "job: train.py\nmeasure: [noise_scale]\n")],
-        "study.yaml:3: measure[0]: found 'noise_scale'; no measurements are in this version; "
-        "leave the list empty",
+        [("job: train.py\n", "job: train.py\nmeasure: [noise_scale]\n"), ("workers: 2", "workers: 1")],
+        "study.yaml:3: measure: noise_scale compares the gradients of at least 2 groups of a batch, and the "
+        "recipe has 1; set recipe.groups, or leave noise_scale out",
     ),
     # recipes without a meaning
     (
