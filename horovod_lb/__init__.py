@@ -19,6 +19,7 @@ _EXPORTS = {
     "broadcast_state": "horovod_lb.distributed",
     "shard": "horovod_lb.data.partition",
     "MomentumSGD": "horovod_lb.optimizers",
+    "SAM": "horovod_lb.sam",
     "LARS": "horovod_lb.optimizers",
     "LAMB": "horovod_lb.optimizers",
     "LayerWise": "horovod_lb.optimizers",

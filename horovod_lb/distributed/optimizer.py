@@ -54,6 +54,7 @@ class DistributedOptimizer(LossScaleOptimizer):
         self.micro_batches = micro_batches
         self.reducer = GradientReducer(bucket_bytes, compression, sparse_as_dense)
         self._sums: list[Any] = []
+        self._skips = False
         # Called with the reduced gradients of every step, in the graph: for measurements.
         self.watch: Any = None
 
@@ -96,8 +97,25 @@ class DistributedOptimizer(LossScaleOptimizer):
             lambda: self._add(grads, trainable_variables),
         )
 
+    def apply_finite(
+        self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None, share: Any = None
+    ) -> None:
+        """`apply`, but a step whose reduced gradient is not finite is skipped: nothing changes on any rank.
+
+        With a loss scale that is what `apply` does, and the scale is halved.
+        """
+        self._skips = True
+        try:
+            self.apply(grads, trainable_variables, share)
+        finally:
+            self._skips = False
+
     def _reduce_and_apply(self, grads: list[Any], variables: Sequence[Any] | None, share: Any) -> None:
-        self.apply_reduced(self.reducer.reduce(grads, share), variables)
+        reduced = self.reducer.reduce(grads, share)
+        if not self._skips or self.scales_loss:
+            self.apply_reduced(reduced, variables)
+            return
+        ops.cond(self.check_finite(reduced), lambda: self.apply_reduced(reduced, variables), lambda: None)
 
     def apply_reduced(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Update the variables with gradients that are reduced already."""

@@ -12,6 +12,7 @@ from horovod_lb.errors import RecipeError
 from horovod_lb.recipe.batch import Batch
 from horovod_lb.recipe.exact import exact, plain
 from horovod_lb.recipe.rate import STARTS, WARMUPS, LearningRate, Warmup
+from horovod_lb.recipe.sam import check_sam
 from horovod_lb.recipe.scaling import batch_growth, peak_rate
 from horovod_lb.recipe.schedules import build
 from horovod_lb.recipe.timeline import Timeline, lay_out
@@ -62,6 +63,8 @@ def resolve(recipe: Mapping[str, Any], *, examples: int, workers: int) -> Resolv
             f"recipe.scaling: per_worker multiplies by the {batch.groups} workers whatever the batch size; "
             "it is there to repeat published runs, most often linear is meant"
         )
+    if recipe.get("sam"):  # not in recipes of earlier versions
+        warnings += check_sam(recipe, batch.groups)
     warmup = _warmup(recipe, batch, timeline, peak, warnings)
     warnings += _decay_warnings(recipe)
     schedule = build(recipe["schedule"], peak, timeline, warmup.steps)

@@ -41,7 +41,6 @@ _LATER = {
     "data.name": ("cifar10", "imagenet"),
     "data.augment": ("standard",),
 }
-_LATER_KEYS = ("recipe.sam", "recipe.optimizer.sam")
 
 
 def problems(error: ValidationError, before: KeyPath, where: Callable[[KeyPath], str]) -> list[str]:
@@ -68,8 +67,6 @@ def study_error(found: list[str], source: str) -> StudyError:
 
 def unknown_key(key: str, siblings: tuple[str, ...] = ()) -> str:
     """What to say about a key that there is not: the nearest one, or all that would do in its place."""
-    if key in _LATER_KEYS:
-        return "is planned, but not in this version; leave it out"
     section = key.rpartition(".")[0]
     beside = [f"{section}.{name}" if section else name for name in siblings]
     meant = nearest(key, beside) or nearest(key, known_keys())

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, model_validator
 from horovod_lb.recipe.rate import STARTS
 from horovod_lb.study.measurements import Measurement, each_once
 from horovod_lb.study.optimizers import Momentum, Optimizer, WeightDecay
+from horovod_lb.study.sam import Sam
 from horovod_lb.study.schedules import ConstantSchedule, Schedule
 from horovod_lb.study.section import (
     Axis,
@@ -125,6 +126,7 @@ class Recipe(Section):
     warmup: Warmup = Warmup()
     schedule: Schedule = ConstantSchedule(kind="constant")
     optimizer: Optimizer = Momentum(kind="momentum")
+    sam: Sam | None = None
     weight_decay: WeightDecay = WeightDecay()
     label_smoothing: UnitInterval = 0
     clip_global_norm: Positive | None = None

@@ -90,6 +90,8 @@ class Loop:
             penalty=build.penalty(recipe, optimizer),
             penalized=build.decayed_variables(model, recipe["weight_decay"]["exclude"]),
             loss=loss,
+            sam=recipe.get("sam"),
+            groups=run.resolved.batch.groups,
             watch=self.measurements.watch,
         )
         self.evaluate = Evaluation(model, data.info.scale, loss)

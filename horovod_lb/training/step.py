@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class TrainingStep:
         loss: (labels, outputs) -> float32 [n]; default: cross-entropy of logits.
         sam: `recipe.sam` of a study; None: no sharpness-aware minimization.
         groups: of a global batch, on all ranks; asked for by `sam` alone.
+        watch: sees the gradient of every group, in the graph; see `measure.watch.GradientWatch`.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class TrainingStep:
         loss: Callable[[Any, Any], Any] | None = None,
         sam: Mapping[str, Any] | None = None,
         groups: int = 1,
+        watch: Any = None,
     ) -> None:
         self._optimizer = optimizer
         self._variables = model.trainable_variables
@@ -68,19 +71,20 @@ class TrainingStep:
         )
         self.statistics = self._passes.statistics
         self._gradients = self._passes.first
-        self._only_finite = sam is not None
+        self._sam = sam is not None
         self._shared: SharedAscent | None = None
         if sam:
             climb, together = Climb(optimizer, self._variables, sam), shared_groups(sam, groups)
             if together == 1:
                 self._gradients = OwnAscent(self._passes, climb, self._variables).gradients
             else:
-                self._shared = SharedAscent(
-                    self._passes, climb, optimizer, self._variables, together, groups
-                )
+                self._shared = SharedAscent(self._passes, climb, optimizer, self._variables, together, groups)
                 self._gradients = self._shared.gradients
+        if watch:
+            self._gradients = self._watched(self._gradients, watch)
+        self._counts = 4 + (watch.width if watch else 0)
         self._gradient_sums: list[tf.Variable] = []
-        self._count_sum = tf.Variable(tf.zeros([4]), trainable=False)
+        self._count_sum = tf.Variable(tf.zeros([self._counts]), trainable=False)
         self._accumulate = tf.function(self._accumulate_group)
         self._finish = tf.function(self._finish_step)
 
@@ -97,7 +101,8 @@ class TrainingStep:
             ranks: the number of ranks.
 
         Returns:
-            float32 [4] over the whole global batch, the same on every rank: see `loss.count`.
+            float32 [4] over the whole global batch, the same on every rank: see `loss.count`; then what
+            `watch` returned for the groups, added up.
         """
         mine = sum(len(y) for _, y in groups)
         share = mine / batch
@@ -105,11 +110,151 @@ class TrainingStep:
         if unequal:
             self.statistics.begin_unequal_step()
         t = tf.constant(step, tf.int64)
-        own = range(first_group, first_group + len(groups))
-        stages = self._shared.stages(ranks, first_group // len(groups)) if self._shared else [None]
-        ordered = [
-            [number for number in own if stage is None or number in stage.groups] for stage in stages
+        number, accumulated = first_group // len(groups), 0
+        stages = self._shared.stages(ranks, number) if self._shared else [_WHOLE]
+        performed = _deal(groups, first_group, stages)
+        for position, (stage, parts) in enumerate(performed):
+            if self._shared and position:
+                self._shared.leave()
+            if self._shared:
+                self._shared.climb(stage, parts, t, batch)
+            for part in parts[:-1] if position == len(performed) - 1 else parts:
+                self._make_sums()
+                weight = tf.constant(part.weight)
+                self._accumulate(part.x, part.y, t, part.group, weight, first=part.first)
+                accumulated += 1
+        kept = performed[-1][1][-1:] if performed else []
+        x, y, group, weight = (
+            (kept[0].x, kept[0].y, kept[0].group, kept[0].weight)
+            if kept
+            else (*groups[0], tf.constant(first_group, tf.int64), 0.0)
+        )
+        totals = self._finish(
+            x,
+            y,
+            t,
+            group,
+            tf.constant(weight),
+            share=tf.constant(share) if unequal else None,
+            accumulated=accumulated > 0,
+            empty=not kept,
+            away=self._shared is not None and bool(performed),
+        )
+        if unequal:
+            self.statistics.end_unequal_step(share * ranks)
+        return totals.numpy()
+
+    def _watched(self, gradients: Callable[..., Any], watch: Any) -> Callable[..., Any]:
+        """`gradients` of a group, and what `watch` makes of them behind the counts."""
+
+        def both(x: Any, y: Any, *place: Any, **last: Any) -> Any:
+            found, counts = gradients(x, y, *place, **last)
+            return found, tf.concat([counts, watch.group(self._with_decay(found), tf.size(y))], 0)
+
+        return both
+
+    def _accumulate_group(self, x: Any, y: Any, step: Any, group: Any, weight: Any, first: bool) -> None:
+        gradients, counts = self._gradients(x, y, step, group, weight, first, last=False)
+        for total, gradient in zip(self._gradient_sums, gradients, strict=True):
+            if gradient is not None:
+                part = weight * tf.convert_to_tensor(gradient)
+                total.assign(part) if first else total.assign_add(part)
+        self._count_sum.assign(counts) if first else self._count_sum.assign_add(counts)
+
+    def _finish_step(
+        self,
+        x: Any,
+        y: Any,
+        step: Any,
+        group: Any,
+        weight: Any,
+        share: Any,
+        accumulated: bool,
+        empty: bool,
+        away: bool,
+    ) -> Any:
+        if empty:
+            gradients, counts = self._no_gradients(x, y, step, group), zeros([self._counts], tf.float32)
+        else:
+            gradients, counts = self._gradients(x, y, step, group, weight, first=not accumulated, last=True)
+        if away and self._shared:
+            self._shared.descend()
+        if accumulated:
+            gradients = [
+                None if gradient is None else total + weight * tf.convert_to_tensor(gradient)
+                for total, gradient in zip(self._gradient_sums, gradients, strict=True)
+            ]
+            counts += self._count_sum
+        gradients = self._with_decay(gradients)
+        if share is not None:
+            # The ranks' numbers of groups differ, and with them what is sparse: all reduce dense gradients.
+            gradients = [
+                None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients
+            ]
+        if not self._sam:
+            totals = self._optimizer.reducer.sum(counts)
+            self._optimizer.apply(gradients, self._variables, share=share)
+            return totals
+        if not self._optimizer.scales_loss:
+            # No loss scale that could mend it: the loss around w is not finite, and the run ends as diverged.
+            counts = tf.where(self._optimizer.check_finite(gradients), counts, float("nan"))
+        totals = self._optimizer.reducer.sum(counts)
+        self._optimizer.apply_finite(gradients, self._variables, share=share)
+        return totals
+
+    def _with_decay(self, gradients: list[Any]) -> list[Any]:
+        """The gradients at w + ε with that of the penalty at w, where SAM leaves it there."""
+        if not self._penalty:
+            return gradients
+        factor = self._optimizer.scale_loss(tf.constant(self._penalty))
+        result = list(gradients)
+        for index, variable in enumerate(self._variables):
+            if id(variable) in self._penalized:
+                decay, found = tf.cast(factor, variable.dtype) * variable, gradients[index]
+                result[index] = decay if found is None else tf.convert_to_tensor(found) + decay
+        return result
+
+    def _no_gradients(self, x: Any, y: Any, step: Any, group: Any) -> list[Any]:
+        """Zeros for the variables that have a gradient on the ranks with examples, None for the others."""
+        inputs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in (x, y, step, group)]
+        weight = tf.TensorSpec([], tf.float32)
+        # Traced to see which variables the loss depends on, never run.
+        traced = tf.function(self._passes.first).get_concrete_function(*inputs, weight, True, True)
+        return [
+            None if gradient is None else zeros(variable.shape, variable.dtype)
+            for gradient, variable in zip(traced.structured_outputs[0], self._variables, strict=True)
         ]
-        parts = _parts(dict(zip(own, groups, strict=True)), ordered)
-        for stage, members in zip(stages, parts, strict=True):
-            ...
+
+    def _make_sums(self) -> None:
+        if not self._gradient_sums:
+            self._gradient_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
+
+
+_WHOLE = Stage(range(sys.maxsize), range(0), False)
+
+
+def _deal(
+    groups: Sequence[Group], first_group: int, stages: Sequence[Stage]
+) -> list[tuple[Stage, list[Part]]]:
+    """This rank's groups that have examples, by the stage in which it works through them.
+
+    Left out: stages without any, but for those in which ranks exchange.
+    """
+    numbers = range(first_group, first_group + len(groups))
+    ordered = [
+        [number for number in numbers if number in stage.groups and len(groups[number - first_group][1])]
+        for stage in stages
+    ]
+    flat = [number for members in ordered for number in members]
+    mine = sum(len(y) for _, y in groups)
+
+    def part(number: int) -> Part:
+        x, y = groups[number - first_group]
+        group = tf.constant(number, tf.int64)
+        return Part(group, x, y, len(y) / mine, number == flat[0], number == flat[-1])
+
+    return [
+        (stage, [part(number) for number in members])
+        for stage, members in zip(stages, ordered, strict=True)
+        if members or stage.spans
+    ]

@@ -26,7 +26,7 @@ ONE_LINE = [
         [("  batch_size: 256\n", "  bach_size: 256\n  batch_size: 256\n")],
         "study.yaml:8: recipe.bach_size: unknown key; allowed here: "
         "batch_size, groups, epochs, budget, remainder, reference, scaling, warmup, schedule, optimizer, "
-        "weight_decay, label_smoothing, clip_global_norm, precision, communication; "
+        "sam, weight_decay, label_smoothing, clip_global_norm, precision, communication; "
         "did you mean recipe.batch_size?",
     ),
     (
@@ -128,9 +128,28 @@ ONE_LINE = [
         "did you mean float32?",
     ),
     # of later versions
+    # sharpness-aware minimization
     (
-        [("scaling: linear", "sam: {rho: 0.05}")],
-        "study.yaml:10: recipe.sam: is planned, but not in this version; leave it out",
+        [("scaling: linear", "sam: {rho: -0.1}")],
+        "study.yaml:10: recipe.sam.rho: found -0.1; a number >= 0 is needed",
+    ),
+    (
+        [("scaling: linear", "sam: {group: all}")],
+        "study.yaml:10: recipe.sam.group: found 'all'; worker, global or a whole number >= 1 is needed",
+    ),
+    (
+        [("scaling: linear", "groups: 4\n  sam: {group: 3}")],
+        "study.yaml:11: recipe.sam.group: 3 groups that share a perturbation do not divide the 4 groups; "
+        "recipe.sam.group must divide recipe.groups, or be worker or global",
+    ),
+    (
+        [("scaling: linear", "sam: {decay_at: w_epsilon}")],
+        "study.yaml:10: recipe.sam.decay_at: found 'w_epsilon'; allowed: none, w, w_eps; did you mean w_eps?",
+    ),
+    (
+        [("scaling: linear", "sam: {decay_at: none}\n  weight_decay: {value: 0.1, kind: decoupled}")],
+        "study.yaml:10: recipe.sam.decay_at: none is for a decay in the loss; this one is the optimizer's, which "
+        "takes it at w: w is needed",
     ),
     (
         [("scaling: linear", "optimizer: {kind: adam, momentum: 0.9}")],
