@@ -13,7 +13,7 @@ from slurm_cluster import Cluster
 from slurm_study import Study
 
 Body = Callable[[Study], None]
-AT_A_TIME = 4
+AT_A_TIME = 6
 
 
 def alongside(body: Body, *, waits: bool = False) -> Callable[..., None]:
