@@ -63,7 +63,7 @@ def test_many_signals_while_the_ranks_save_do_not_hide_the_status(played: Played
 
 
 def test_an_orphan_leaves_the_next_life_of_its_job_alone(played: Played) -> None:
-    """Seen on a real Slurm: slurmd died alone, the job went on elsewhere, and its first life ended only then."""
+    """Seen on a real Slurm: slurmd died alone, the job went on elsewhere, its first life ended only then."""
     status, output = played.warned(job(played, machine("slurm-6gpu")), USR2, environ={"RESTARTS": "1"})
     assert (status, requeued(played)) == (85, "")
     assert "another life" in output
