@@ -117,8 +117,10 @@ class Following:
             return Silence.NO_ANSWER
         ref = self.ref(sent)
         status = answers.status(name, ref) if ref else None
-        if status is not None:
+        if status is not None and _is_called(status.name, sent.job.name):
             return status
+        if status is not None:
+            return Silence.FORGOTTEN  # the id is another job's by now: LSF begins again after 999,999
         unasked = ref is not None and (name, ref.job_id) not in answers.asked
         return Silence.NOT_YET if unasked or self._is_new(sent.submission) else Silence.FORGOTTEN
 
@@ -266,6 +268,11 @@ class Following:
             ended=end.get("time"),
             asked=asked,
         )
+
+
+def _is_called(listed: str, name: str) -> bool:
+    """Whether a scheduler's word for a job's name, perhaps none or cut in front by LSF, is `name`."""
+    return listed in ("", name) or (listed.startswith("*") and name.endswith(listed[1:]))
 
 
 def _of(name: str, asked: Mapping[str, list[Sent]]) -> Iterator[Sent]:

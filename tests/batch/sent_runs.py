@@ -75,7 +75,7 @@ def queue(*lines: str) -> str:
         reason, name = [*rest[0].split("@"), ""][:2] if rest else ("None", "")
         running = state == "RUNNING"
         left, node = ("1:30:00", "node[1-2]") if running else ("2:00:00", "")
-        text += f"{job}|{state}|{reason or 'None'}|{left}|{node}|{name or 'x'}\n"
+        text += f"{job}|{state}|{reason or 'None'}|{left}|{node}|{name}\n"
     return text
 
 

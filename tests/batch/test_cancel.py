@@ -65,7 +65,7 @@ def test_a_packed_job_goes_when_the_others_in_it_are_done(study: Path, commands:
 
 def test_every_link_of_a_chain_goes_and_nothing_that_is_over(study: Path, commands: StandIns) -> None:
     submit(study, (["a"], ["1", "2", "3"]), (["b"], [None]))
-    commands.answer("squeue", queue("1 TIMEOUT x@n", "2 RUNNING None@n", "3 PENDING Dependency@n"))
+    commands.answer("squeue", queue("1 TIMEOUT x", "2 RUNNING None", "3 PENDING Dependency"))
     assert refs(cancel.plan(follow(study), {"a", "b"})) == {"2", "3"}
 
 

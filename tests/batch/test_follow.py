@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sent_runs import LONG_AGO, StandIns, end, live, make_run, queue, submit
 
-from horovod_lb.batch import asking, follow
+from horovod_lb.batch import asking, cancel, follow
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.schedulers.types import JobRef, JobState
 
@@ -114,7 +114,7 @@ def test_a_job_that_only_the_records_know_is_lost_with_their_word(tmp_path: Path
     for run in ("a", "b"):
         make_run(tmp_path / "s", run)
     submit(tmp_path / "s", (["a"], ["100"]), (["b"], ["101"]))
-    commands.answer("sacct", "100|CANCELLED by 1000|0:0|node1|x\n101|COMPLETED|0:0|node1|x\n")
+    commands.answer("sacct", "100|CANCELLED by 1000|0:0|node1|\n101|COMPLETED|0:0|node1|\n")
     found = follow.follow(tmp_path / "s")
     assert (found.state("a").state, found.state("a").reason) == (State.LOST, "its job was cancelled by 1000")
     assert (found.state("b").state, found.state("b").job_state) == (State.LOST, JobState.ENDED)
@@ -274,6 +274,31 @@ def test_one_silent_scheduler_does_not_silence_the_other(tmp_path: Path, command
     assert (found.state("a").state, found.state("b").state) == (State.UNKNOWN, State.QUEUED)
     assert found.state("b").reason == "New job is waiting"
     assert len(commands.calls("bjobs")) == 1
+
+
+@pytest.mark.parametrize("word", ["PENDING", "RUNNING", "COMPLETED"])
+def test_an_id_that_is_another_jobs_by_now_says_nothing(
+    tmp_path: Path, commands: StandIns, word: str
+) -> None:
+    """Ids begin again: after 999,999 with LSF, after a reinstallation with Slurm."""
+    study = tmp_path / "s"
+    make_run(study, "r")
+    job = submit(study, (["r"], ["7"])).jobs[0]
+    commands.answer("squeue", queue(f"7 {word} x@somebody-elses"))
+    following = follow.follow(study)
+    assert following.state("r").state is State.LOST
+    assert not cancel.plan(following, ["r"]).jobs, "somebody else's job is cancelled"
+    commands.answer("squeue", queue(f"7 PENDING x@{job.name}"))
+    assert follow.follow(study).state("r").state is State.QUEUED
+
+
+def test_an_lsf_name_that_is_cut_is_still_known(tmp_path: Path, commands: StandIns) -> None:
+    make_run(tmp_path / "s", "r")
+    job = submit(tmp_path / "s", (["r"], ["7"]), scheduler="lsf").jobs[0]
+    for name, state in ((f"*{job.name[-6:]}", State.QUEUED), ("*thers-1", State.LOST)):
+        record = {"JOBID": "7", "STAT": "PEND", "JOB_NAME": name}
+        commands.answer("bjobs", json.dumps({"RECORDS": [record]}))
+        assert follow.follow(tmp_path / "s").state("r").state is state
 
 
 def test_an_lsf_job_that_is_forgotten_is_lost(tmp_path: Path, commands: StandIns) -> None:

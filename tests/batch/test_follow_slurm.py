@@ -13,6 +13,7 @@ import pytest
 from sent_runs import live, make_run, submit
 
 from horovod_lb.batch.follow import Following, follow
+from horovod_lb.batch.submission import Link, Submission
 from horovod_lb.runs import State
 
 
@@ -31,9 +32,10 @@ def sbatch(tmp_path: Path) -> Iterator[Callable[..., str]]:
         pytest.skip("no Slurm here: sinfo does not answer")
     jobs: list[str] = []
 
-    def send(command: str, *options: str) -> str:
-        output = f"--output={tmp_path / 'job.log'}"
-        jobs.append(ask("sbatch", "--parsable", "--ntasks=1", output, *options, f"--wrap={command}"))
+    def send(submission: Submission, number: int, command: str, *options: str) -> str:
+        about = [f"--job-name={submission.jobs[number].name}", f"--output={tmp_path / 'job.log'}"]
+        jobs.append(ask("sbatch", "--parsable", "--ntasks=1", *about, *options, f"--wrap={command}"))
+        submission.with_link(number, 0, Link(jobs[-1]))
         return jobs[-1]
 
     yield send
@@ -53,12 +55,12 @@ def test_states_follow_real_jobs(tmp_path: Path, sbatch: Callable[..., str]) -> 
     study = tmp_path / "s"
     for number, name in enumerate("abcde"):
         make_run(study, name, number)
-    runs = sbatch("sleep 300", "--array=0-1%1")
-    held = sbatch("sleep 300", "--hold")
-    ends = sbatch("true")
-    fails = sbatch("exit 3")
-    submit(study, (["a", "b"], [runs]), array=(0, 1))
-    submit(study, (["c"], [held]), (["d"], [ends]), (["e"], [fails]))
+    array = submit(study, (["a", "b"], [None]), array=(0, 1))
+    single = submit(study, (["c"], [None]), (["d"], [None]), (["e"], [None]))
+    runs = sbatch(array, 0, "sleep 300", "--array=0-1%1")
+    held = sbatch(single, 0, "sleep 300", "--hold")
+    ends = sbatch(single, 1, "true")
+    sbatch(single, 2, "exit 3")
 
     found = until(
         study,
