@@ -18,7 +18,8 @@ from horovod_lb.runs.life import process_start
 # Children that ended are reaped by the kernel, as pid 1 ignores their signal. The new name of the process
 # says that the machine is up.
 FIRST_PROCESS = """
-hostname "$1" && mount --bind "$2" /etc/hosts && ip link set lo up && trap '' CHLD && exec sleep infinity
+hostname "$1" && mount --bind "$2" /etc/hosts && mount -t tmpfs tmpfs /dev/shm && mount -t tmpfs tmpfs "$3" &&
+ip link set lo up && trap '' CHLD && exec sleep infinity
 """
 UNSHARE = ("unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
@@ -34,9 +35,9 @@ class Machine:
         self.name = name
         self._file = folder / f"{name}.machine"
 
-    def start(self, hosts: Path, log: Path) -> None:
-        """Switches it on. `hosts` is its `/etc/hosts`."""
-        argv = [*UNSHARE, "sh", "-c", FIRST_PROCESS, "first", self.name, str(hosts)]
+    def start(self, hosts: Path, private: Path, log: Path) -> None:
+        """Switches it on. `hosts` is its `/etc/hosts`; `private` a folder that it has for itself, empty."""
+        argv = [*UNSHARE, "sh", "-c", FIRST_PROCESS, "first", self.name, str(hosts), str(private)]
         with log.open("ab") as output:
             holder = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

@@ -78,6 +78,8 @@ class Cluster:
         return {
             **others,
             "SLURM_CONF": str(self.folder / "slurm.conf"),
+            # Open MPI's folders are named after host and process id, which come again when a machine does.
+            "TMPDIR": str(self.folder / "private"),
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
         }
 
@@ -87,8 +89,7 @@ class Cluster:
 
     def start(self, *, accounting: bool) -> None:
         """Starts everything and waits until all nodes are idle."""
-        hosts, logs = self.folder / "hosts", self.folder / "log"
-        self.login.start(hosts, logs / "login.out")
+        self._start_machine(self.login)
         self.run("ip", "link", "add", "br0", "type", "bridge")
         self.run("ip", "address", "add", f"{self.addresses['login']}/24", "dev", "br0")
         self.run("ip", "link", "set", "br0", "up")
@@ -177,9 +178,14 @@ class Cluster:
 
         self._wait("the nodes", ready)
 
+    def _start_machine(self, machine: Machine) -> None:
+        machine.start(
+            self.folder / "hosts", self.folder / "private", self.folder / "log" / f"{machine.name}.out"
+        )
+
     def _switch_on(self, name: str) -> None:
         node = self.nodes[name]
-        node.start(self.folder / "hosts", self.folder / "log" / f"{name}.out")
+        self._start_machine(node)
         number = list(self.addresses).index(name)
         node.connect(self.login, f"card{number}", f"{self.addresses[name]}/24")
         node.run("slurmd", "-N", name, environment=self.environment())

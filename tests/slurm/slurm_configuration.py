@@ -80,7 +80,7 @@ def write(
     credential_seconds: how long a requeued job waits. remembered_seconds: how long squeue knows an ended job.
     message_seconds: how long commands try to reach slurmctld.
     """
-    for name in ("run", "log", "state", "spool", "tmp"):
+    for name in ("run", "log", "state", "spool", "tmp", "private"):
         (folder / name).mkdir()
     text = SLURM.format(
         login=addresses["login"],
