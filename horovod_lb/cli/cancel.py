@@ -80,9 +80,14 @@ def cancel(
 
 def _mark(folder: Path, chosen: list[Summary]) -> str | None:
     """Marks the runs; returns why one could not be marked. Their jobs must end all the same."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    shown = track(chosen, "Marking", console=console, transient=True, disable=not console.is_terminal)
     marked = []
     try:
-        for one in chosen:
+        for one in shown:
             RunDirectory(folder / one.run_id).request_stop(cancel=True)
             marked.append(one)
     except RunDirectoryError as error:
