@@ -77,6 +77,9 @@ class SharedAscent:
 
     Args:
         shared: how many consecutive groups, of `groups` in all, make a block.
+
+    Attributes:
+        weights: w, of the variables that are at w + ε from `climb` on.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class SharedAscent:
         self._variables = list(variables)
         self._shared, self._groups = shared, groups
         self._exchange = BlockReducer()
-        self._weights = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
+        self.weights = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self._sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in variables]
         self._counts = tf.Variable(tf.zeros([4]), trainable=False)
         self._spoiled = tf.Variable(0.0, trainable=False)
@@ -129,7 +132,7 @@ class SharedAscent:
 
     def descend(self) -> None:
         """Back to w, to the bit; in the graph."""
-        for variable, weight in zip(self._variables, self._weights, strict=True):
+        for variable, weight in zip(self._variables, self.weights, strict=True):
             variable.assign(weight)
 
     def leave(self) -> None:
@@ -161,6 +164,6 @@ class SharedAscent:
             sums = self._optimizer.reducer.reduce(sums, share)
         elif spans:
             sums = self._exchange.reduce(sums, share, range(start, stop))
-        for weight, variable in zip(self._weights, self._variables, strict=True):
+        for weight, variable in zip(self.weights, self._variables, strict=True):
             weight.assign(variable)
         self._spoiled.assign(self._climb(sums))

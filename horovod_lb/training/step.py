@@ -149,7 +149,9 @@ class TrainingStep:
 
         def both(x: Any, y: Any, *place: Any, **last: Any) -> Any:
             found, counts = gradients(x, y, *place, **last)
-            return found, tf.concat([counts, watch.group(self._with_decay(found), tf.size(y))], 0)
+            weights = self._shared.weights if self._shared else self._variables
+            whole = self._with_decay(found, weights)
+            return found, tf.concat([counts, watch.group(whole, tf.size(y))], 0)
 
         return both
 
@@ -185,7 +187,7 @@ class TrainingStep:
                 for total, gradient in zip(self._gradient_sums, gradients, strict=True)
             ]
             counts += self._count_sum
-        gradients = self._with_decay(gradients)
+        gradients = self._with_decay(gradients, self._variables)
         if share is not None:
             # The ranks' numbers of groups differ, and with them what is sparse: all reduce dense gradients.
             gradients = [
@@ -202,15 +204,15 @@ class TrainingStep:
         self._optimizer.apply_finite(gradients, self._variables, share=share)
         return totals
 
-    def _with_decay(self, gradients: list[Any]) -> list[Any]:
-        """The gradients at w + ε with that of the penalty at w, where SAM leaves it there."""
+    def _with_decay(self, gradients: list[Any], weights: Sequence[Any]) -> list[Any]:
+        """The gradients at w + ε with that of the penalty at w, the `weights`, where SAM leaves it there."""
         if not self._penalty:
             return gradients
         factor = self._optimizer.scale_loss(tf.constant(self._penalty))
         result = list(gradients)
         for index, variable in enumerate(self._variables):
             if id(variable) in self._penalized:
-                decay, found = tf.cast(factor, variable.dtype) * variable, gradients[index]
+                decay, found = tf.cast(factor, variable.dtype) * weights[index], gradients[index]
                 result[index] = decay if found is None else tf.convert_to_tensor(found) + decay
         return result
 

@@ -148,8 +148,8 @@ ONE_LINE = [
     ),
     (
         [("scaling: linear", "sam: {decay_at: none}\n  weight_decay: {value: 0.1, kind: decoupled}")],
-        "study.yaml:10: recipe.sam.decay_at: none is for a decay in the loss; this one is the optimizer's, which "
-        "takes it at w: w is needed",
+        "study.yaml:10: recipe.sam.decay_at: none is for a decay in the loss; this one is the optimizer's, "
+        "which takes it at w: w is needed",
     ),
     (
         [("scaling: linear", "optimizer: {kind: adam, momentum: 0.9}")],

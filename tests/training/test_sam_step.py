@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import horovod_lb as hlb
+from horovod_lb.measure.watch import GradientWatch
 from horovod_lb.training.blocks import stages
 from horovod_lb.training.loss import LOSS
 from horovod_lb.training.step import TrainingStep
@@ -105,6 +106,31 @@ def test_where_the_decay_is_taken(where: str, group: Any) -> None:
     )
     at = {"none": 0.0, "w": 1.0, "w_eps": 1.0 + rho / np.linalg.norm(w)}[where]
     np.testing.assert_allclose(model.layers[0].kernel.numpy(), w * (1 - rate * value * at), rtol=1e-5)
+
+
+@pytest.mark.parametrize("group", MODES)
+def test_measurements_see_the_gradient_that_is_applied(group: Any) -> None:
+    """A loss linear in the weights has the same gradient c at w + ε; with the decay at w it is c + λw."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3, use_bias=False)])
+    (kernel,) = model.trainable_variables
+    w = kernel.numpy().copy()
+    optimizer = hlb.DistributedOptimizer(keras.optimizers.SGD(0.1))
+    optimizer.build([kernel])
+    step = TrainingStep(
+        model,
+        optimizer,
+        penalty=0.5,
+        penalized=[kernel],
+        loss=lambda labels, logits: tf.reduce_sum(logits, -1),
+        sam=recipe(3.0, group),
+        groups=GROUPS,
+        watch=GradientWatch(optimizer),
+    )
+    totals = step(0, [(np.ones_like(x), y) for x, y in batch(0)], 0, GROUPS * SIZE, 1)
+    square = ((1 + 0.5 * w) ** 2).sum()
+    np.testing.assert_allclose(totals[4:], [GROUPS * SIZE * square, GROUPS], rtol=1e-5)
+    np.testing.assert_allclose(kernel.numpy(), w - 0.1 * (1 + 0.5 * w), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("group", MODES)
