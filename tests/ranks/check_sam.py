@@ -177,3 +177,40 @@ def check_a_gradient_that_is_not_finite(here: Here) -> None:
         assert int(model.optimizer.iterations) == 2
         assert np.isfinite(model.trainable_variables[0].numpy()).all()
         here.identical(*(v.numpy() for v in model.variables))
+
+
+@ranks(2)
+def check_fit(here: Here) -> None:
+    """`hlb.SAM` in `model.fit` on two ranks against one process, on the same parts of the same batches.
+
+    With one ε for both ranks: whole batches. With one for each: a micro-batch a rank, accumulated by Keras.
+    """
+    import keras
+
+    import horovod_lb as hlb
+
+    stream = np.random.default_rng(8)
+    x = stream.normal(size=(72, 5)).astype("float32")
+    y = (x @ stream.normal(size=(5, 3))).argmax(1)
+
+    def fitted(optimizer: Any, group: str, rows: np.ndarray, batch: int, *callbacks: Any) -> list[np.ndarray]:
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((5,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(3)]
+        model = hlb.SAM(keras.Sequential(layers), rho=0.5, group=group)
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        options = {"epochs": 2, "verbose": 0, "shuffle": False}
+        model.fit(x[rows], y[rows], batch_size=batch, callbacks=list(callbacks), **options)
+        return [v.numpy() for v in model.trainable_variables]
+
+    everything = np.arange(72)
+    mine = everything.reshape(6, 2, 6)[:, here.rank].ravel()
+    found = {}
+    for group, batch, steps in (("global", 12, None), ("worker", 6, 2)):
+        expected = fitted(
+            keras.optimizers.SGD(0.2, gradient_accumulation_steps=steps), group, everything, batch
+        )
+        wrapped = hlb.DistributedOptimizer(keras.optimizers.SGD(0.2))
+        found[group] = fitted(wrapped, group, mine, 6, hlb.Synchronize())
+        here.identical(*found[group])
+        assert distance(found[group], expected) < 1e-5, (group, distance(found[group], expected))
+    assert distance(found["worker"], found["global"]) > 1e-3
