@@ -38,6 +38,7 @@ class Login:
         """A command of LSF's."""
         environment = {**self.study.cluster.environment(), **ENVIRONMENT}
         environment["PATH"] = f"{self.commands}{os.pathsep}{environment['PATH']}"
+        del environment["TMPDIR"]  # jsrun cannot live with it
         command = self.study.cluster.login.enter(*words, cwd=self.work)
         return subprocess.run(
             command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
