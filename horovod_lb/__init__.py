@@ -23,6 +23,9 @@ _EXPORTS = {
     "LARS": "horovod_lb.optimizers",
     "LAMB": "horovod_lb.optimizers",
     "LayerWise": "horovod_lb.optimizers",
+    "GhostBatchNormalization": "horovod_lb.layers",
+    "SyncBatchNormalization": "horovod_lb.layers",
+    "Peers": "horovod_lb.distributed.peers",
     "LinearScaling": "horovod_lb.training.callbacks",
     "GradualWarmup": "horovod_lb.training.callbacks",
     "ConstantWarmup": "horovod_lb.training.callbacks",
@@ -31,7 +34,18 @@ _EXPORTS = {
     "job": "horovod_lb.training.job",
     "RunLogger": "horovod_lb.runs",
 }
-_ROOMS = ("data", "distributed", "measure", "models", "optimizers", "recipe", "runs", "study", "training")
+_ROOMS = (
+    "data",
+    "distributed",
+    "layers",
+    "measure",
+    "models",
+    "optimizers",
+    "recipe",
+    "runs",
+    "study",
+    "training",
+)
 
 __all__ = ["__version__", *_EXPORTS]
 
