@@ -78,6 +78,6 @@ def test_what_slurm_refuses_is_said_in_its_words(site: Site) -> None:
     done = site.submit("--queue", "nowhere")
     assert done.returncode == 1
     assert "invalid partition specified: nowhere" in done.stderr
-    assert "nothing was sent" in done.stderr
+    assert "no job has an id" in done.stderr
     assert site.submit().returncode == 0
     assert in_slurm(site) == Counter(site.run_ids())
