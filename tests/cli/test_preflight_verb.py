@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from horovod_lb.wheel import needs
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("horovod") is None, reason="Horovod is not installed: run `make setup`"
@@ -78,8 +80,8 @@ def test_two_ranks_of_this_machine(preflight):
         assert 1e6 / 1e12 < rank["seconds"]["1"] < rank["seconds"]["64"] < 60
     installed = {rank["TensorFlow"] for rank in found["ranks"]}
     # The CPU package and the one with CUDA are the same program.
-    packages = {found.metadata["Name"]: found.version for found in importlib.metadata.distributions()}
-    assert installed == {packages.get("tensorflow") or packages["tensorflow-cpu"]}
+    packages = needs.installed()
+    assert installed == {(packages.get("tensorflow") or packages["tensorflow-cpu"]).version}
     assert {check["state"] for check in found["checks"]} <= {"ok", "warning"}
 
 
