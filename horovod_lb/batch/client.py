@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from horovod_lb.errors import SchedulerError
+from horovod_lb.schedulers.children import end_with_parent
 from horovod_lb.schedulers.types import Command
 
 if TYPE_CHECKING:
     from horovod_lb.machines import Machine
 
 TIMEOUT = 60.0  # seconds; Slurm's own MessageTimeout is 10 to 30
-
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
 class Answer(NamedTuple):
@@ -52,7 +48,7 @@ def run(command: Command, machine: Machine | None = None, *, timeout: float = TI
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
+                preexec_fn=end_with_parent(signal.SIGKILL),
             )
             with process:
                 try:
@@ -94,15 +90,3 @@ def _not_found(command: Command, machine: Machine | None, error: FileNotFoundErr
         f"{program} is not on PATH, and {asked}: use a login node of the machine, load what puts {program} "
         "on PATH, or take another profile (`hlb machines` lists them)"
     )
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """What a child does before its program starts, so that it ends when process `parent` does."""
-    libc = ctypes.CDLL(None)
-
-    def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare

@@ -88,7 +88,8 @@ def _of_study(path: Path, changes: Sequence[str]) -> list[RunDirectory]:
     """The runs of a study with some keys set, all seeds; a key that is an axis gets this value alone."""
     from horovod_lb.study import expand, load_study
 
-    axes = {**load_study(path).settings.axes, **load_study(path).settings.zip}
+    settings = load_study(path).settings
+    axes = {**settings.axes, **settings.zip}
     single = []
     for change in changes:
         key, equals, value = change.partition("=")

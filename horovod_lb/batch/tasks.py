@@ -21,6 +21,8 @@ from horovod_lb.schedulers import hosts, scheduler
 from horovod_lb.schedulers.hosts import Slot
 
 RESUME = 85
+# What the job's next life can go on with; a damaged run folder (`unknown`) it cannot.
+_GOES_ON = (State.STOPPED, State.LOST, State.PLANNED)
 TICK_SECONDS = 0.5
 # How often a run that seems alive elsewhere is looked at, and how long at most.
 LOOK_SECONDS = 10.0
@@ -180,7 +182,7 @@ class Task:
         if left and not self._stopping:
             print(f"task: {len(left)} runs not begun: {self._max_failures} have failed", flush=True)
             return 1
-        if left or any(not state.final and state is not State.RUNNING for state in ends):
+        if left or any(state in _GOES_ON for state in ends):
             print("task: not all runs have ended; they go on in the job's next life", flush=True)
             return RESUME
         return 0 if all(state.has_result or state is State.CANCELLED for state in ends) else 1

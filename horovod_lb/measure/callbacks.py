@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from horovod_lb.measure.scale import Averages, from_groups
 from horovod_lb.measure.watch import GradientWatch
 
 
-class Measurement(keras.callbacks.Callback):
+class Measurement(keras.callbacks.Callback, ABC):
     """A callback that adds its `columns` to an epoch's logs.
 
     `variables` are its state: saved with them and restored, it goes on as if never stopped. `model.fit` takes
@@ -26,16 +27,16 @@ class Measurement(keras.callbacks.Callback):
     variables: Sequence[Any] = ()
 
     @property
+    @abstractmethod
     def columns(self) -> tuple[str, ...]:
         """The names of what it measures."""
-        raise NotImplementedError
 
     def prepare(self, model: Any, optimizer: Any) -> None:
         """Make the state of this measurement, at the initial weights."""
 
+    @abstractmethod
     def measure(self, epoch: int) -> dict[str, float | None]:
         """The columns at the end of an epoch (from 1) that is due; None where there is no value."""
-        raise NotImplementedError
 
     def due(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 1) is measured; the last one always is."""

@@ -32,7 +32,7 @@ def start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> sub
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with(os.getpid()) if sys.platform == "linux" else None,
+            preexec_fn=_prepare(),
         )
 
 
@@ -48,17 +48,32 @@ def kill(child: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
-def _end_with(parent: int) -> Callable[[], None]:
-    """For the new process: ask the kernel for SIGTERM when its parent ends."""
-    prctl = ctypes.CDLL(None).prctl
+def end_with_parent(number: int) -> Callable[[], None] | None:
+    """What a child calls before its program starts: it gets signal `number` when this process ends.
+
+    The kernel does that on Linux; None elsewhere.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def ask() -> None:
-        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:
             os._exit(1)
 
     return ask
+
+
+def _prepare() -> Callable[[], None]:
+    ask = end_with_parent(signal.SIGTERM)
+
+    def prepare() -> None:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        if ask is not None:
+            ask()
+
+    return prepare
 
 
 def _members(session: int) -> list[int]:

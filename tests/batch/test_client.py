@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -98,7 +97,6 @@ def test_a_command_ends_with_its_sender(tmp_path: Path) -> None:
 def test_ctrl_c_at_the_terminal_does_not_reach_it() -> None:
     script = "import os; print(os.getsid(0) == os.getpid())"
     assert client.run(Command((sys.executable, "-c", script)))[0].strip() == "True"
-    assert os.getsid(0) != 0
 
 
 def test_a_command_is_shown_as_one_would_type_it(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,6 +170,8 @@ def test_variables_that_mpirun_is_told_of_are_there(folders: Path) -> None:
     assert set(told) <= set(played.variables())
 
 
+# The environment's own programs first, as a job script has them; `make test` does not activate it.
+PROGRAMS = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 MPIRUN_TELLS = """#!/bin/bash
 while [[ $1 != -- ]]; do shift; done
 shift
@@ -175,8 +179,11 @@ exec "$@" bash -c 'echo "$OMPI_COMM_WORLD_RANK of $OMPI_COMM_WORLD_SIZE: $HLB_GP
 """
 
 
-@pytest.mark.skipif(shutil.which("mpirun") is None, reason="mpirun is not installed")
-def test_open_mpi_itself_takes_the_words_and_passes_the_values(folders: Path) -> None:
+@pytest.mark.skipif(shutil.which("mpirun", path=PROGRAMS) is None, reason="mpirun is not installed")
+def test_open_mpi_itself_takes_the_words_and_passes_the_values(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", PROGRAMS)
     played = fresh(folders, MPIRUN_TELLS)
     on = machine("local", python=str(played.python))
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from scripts import machine, request
 
 from horovod_lb.errors import MachineError, RequestError
 from horovod_lb.schedulers.steps import layout, once_a_node, ranks_a_node, step
+
+# The environment's own programs first; `make test` does not activate it.
+PROGRAMS = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def srun(words: Sequence[str]) -> argparse.Namespace:
@@ -136,9 +142,10 @@ def test_horovodrun_binds_nothing_by_an_option_that_open_mpi_5_takes() -> None:
     assert words == ("horovodrun", "-np", "8", "-H", "{hosts}", "--binding-args=--bind-to none --map-by slot")
 
 
-@pytest.mark.skipif(shutil.which("horovodrun") is None, reason="horovodrun is not installed")
-def test_horovodrun_itself_reads_these_words() -> None:
+@pytest.mark.skipif(shutil.which("horovodrun", path=PROGRAMS) is None, reason="horovodrun is not installed")
+def test_horovodrun_itself_reads_these_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own parser, asked for the build it has, takes every option."""
+    monkeypatch.setenv("PATH", PROGRAMS)
     words = step(request(machine("local", launcher="horovodrun"), ranks=2))
     done = subprocess.run([*words, "--check-build"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
