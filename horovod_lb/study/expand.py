@@ -127,7 +127,8 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     resolved = _resolve(study, point, sections)
     recipe = {**sections["recipe"], "groups": resolved.batch.groups}
     identity["recipe"]["groups"] = resolved.batch.groups
-    values = {key: _label(pick({**sections, "recipe": recipe}, key.split("."))) for key in axes}
+    complete = {**sections, "recipe": recipe}
+    values = {key: _label(_written(point, key, pick(complete, key.split(".")))) for key in axes}
     # Where and how a run is computed is not what it computes, unless the study asks just that.
     identity["axes"] = {
         key: value for key, value in values.items() if key.startswith(("resources.", "recipe.communication"))
@@ -215,6 +216,11 @@ def _where(study: Study, point: _Point, path: KeyPath) -> str:
         if key in point.places:
             return study.where(point.places[key])
     return study.where(path)
+
+
+def _written(point: _Point, key: str, value: Any) -> Any:
+    """`value` of an axis; a section as the point has it, without the defaults."""
+    return point.values.get(key, value) if isinstance(value, Mapping) else value
 
 
 def _label(value: Any) -> Any:

@@ -105,9 +105,17 @@ class Expression:
     def _compare(
         self, left: ast.expr, ops: list[ast.cmpop], others: list[ast.expr], values: Mapping[str, Any]
     ) -> bool:
-        first = self._evaluate(left, values)
+        # Whether an optional section is there may be asked: `recipe.sam == null`.
+        null = any(_dotted(part) == "null" for part in (left, *others))
+        asked = null and all(isinstance(op, ast.Eq | ast.NotEq) for op in ops)
+
+        def value(node: ast.expr) -> Any:
+            name = _dotted(node)
+            return self._find(name, values) if asked and name else self._evaluate(node, values)
+
+        first = value(left)
         for op, other in zip(ops, others, strict=True):
-            second = self._evaluate(other, values)
+            second = value(other)
             if not self._holds(op, first, second):
                 return False
             first = second
@@ -148,6 +156,12 @@ class Expression:
         return value
 
     def _look_up(self, name: str, values: Mapping[str, Any]) -> Any:
+        found = self._find(name, values)
+        if isinstance(found, Mapping):
+            raise StudyError(f"{self.source}: {name} is a section; name one of {', '.join(found)} in it")
+        return found
+
+    def _find(self, name: str, values: Mapping[str, Any]) -> Any:
         if name in _WORDS:
             return _WORDS[name]
         if name in values:
@@ -158,8 +172,6 @@ class Expression:
                 if not isinstance(found, Mapping) or part not in found:
                     raise StudyError(f"{self.source}: there is no {name!r}{_hint(name, values)}")
                 found = found[part]
-        if isinstance(found, Mapping):
-            raise StudyError(f"{self.source}: {name} is a section; name one of {', '.join(found)} in it")
         return found
 
 
