@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from horovod_lb.data.catalog import describe, load, require
-from horovod_lb.data.dataset import Arrays, DataInfo, DataSet
+from horovod_lb.data.dataset import Arrays, DataInfo, DataSet, Examples
 
-__all__ = ["Arrays", "DataInfo", "DataSet", "describe", "load", "require"]
+__all__ = ["Arrays", "DataInfo", "DataSet", "Examples", "describe", "load", "require"]

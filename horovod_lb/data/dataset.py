@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,27 @@ class DataInfo:
     scale: float
 
 
+class Examples(Protocol):
+    """A part of a data set, as training, evaluation and measurements see it; `Arrays` are one.
+
+    One that reads or computes its examples may have `stream` as well, which `feed.stream` then uses.
+    """
+
+    def __len__(self) -> int:
+        """How many examples there are."""
+        ...
+
+    def take(
+        self, indices: NDArray[np.int64], epochs: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The examples at `indices` [n], in their order: x uint8 or float32 [n, ...], and y int64 [n].
+
+        `epochs` int64 [n]: the epoch, from 0, in which training sees each of them. An augmentation is a
+        function of (seed, epoch, example); without `epochs` there is none.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Arrays:
     """Images `x`, uint8 or float32 [N, H, W, C], unscaled, and labels `y`, int64 [N]. Both are read-only."""
@@ -38,8 +59,13 @@ class Arrays:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """The examples at `indices`, in their order, as two new arrays; IndexError if one is out of range."""
+    def take(
+        self, indices: NDArray[np.int64], epochs: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """The examples at `indices`, the same in each of the `epochs`, as two new arrays.
+
+        IndexError: one is out of range.
+        """
         return self.x.take(indices, axis=0), self.y.take(indices)
 
 
@@ -52,6 +78,6 @@ class DataSet:
     """
 
     info: DataInfo
-    train: Arrays
-    val: Arrays
-    test: Arrays | None
+    train: Examples
+    val: Examples
+    test: Examples | None

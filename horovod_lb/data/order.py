@@ -65,25 +65,32 @@ class Order:
 
     def step_indices(self, t: int) -> NDArray[np.int64]:
         """The examples of the global batch of step `t` (from 0): a new int64[b], b = B but for `weighted`."""
+        epochs, positions = self._places(t)
+        batch = np.empty(len(positions), dtype=np.int64)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            batch[here] = self._permutation(int(epoch))[positions[here]]
+        return batch
+
+    def step_epochs(self, t: int) -> NDArray[np.int64]:
+        """The epoch (from 0) in which each example of step `t` is seen: int64[b]."""
+        return self._places(t)[0]
+
+    def step_size(self, t: int) -> int:
+        """b, the number of examples of step `t`."""
+        return len(self._places(t)[0])
+
+    def _places(self, t: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The epoch of each example of step `t`, and its position in the permutation of that epoch."""
         if t < 0:
             raise IndexError(f"there is no step {t}")
+        count = self.batch_size
         if self.remainder == "continuous":
-            return self._joined(t * self.batch_size)
-        whole, rest = divmod(self.examples, self.batch_size)
-        steps = whole + (rest > 0 and self.remainder != "drop")
-        epoch, step = divmod(t, steps)
-        positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+            epochs, positions = np.divmod(np.arange(t * count, (t + 1) * count), self.examples)
+            return epochs, positions
+        whole, rest = divmod(self.examples, count)
+        epoch, step = divmod(t, whole + (rest > 0 and self.remainder != "drop"))
+        positions = np.arange(step * count, (step + 1) * count)
         if self.remainder == "weighted":
             positions = positions[positions < self.examples]
-        return self._permutation(epoch)[positions % self.examples]
-
-    def _joined(self, start: int) -> NDArray[np.int64]:
-        """B examples from position `start` of the epochs joined end to end."""
-        batch = np.empty(self.batch_size, dtype=np.int64)
-        filled = 0
-        while filled < self.batch_size:
-            epoch, offset = divmod(start + filled, self.examples)
-            part = self._permutation(epoch)[offset : offset + self.batch_size - filled]
-            batch[filled : filled + len(part)] = part
-            filled += len(part)
-        return batch
+        return np.full(len(positions), epoch), positions % self.examples

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from horovod_lb.data import Examples
 from horovod_lb.measure.callbacks import Distance, Measurement, NoiseScale, TrustRatios
-from horovod_lb.measure.objective import Examples
 from horovod_lb.measure.probes import Hessian, Probe, Sharpness, SignalToNoise
 
 _WHILE_TRAINING: dict[str, type[Measurement]] = {

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from horovod_lb.data import Examples
 from horovod_lb.distributed.broadcast import is_random_state
 
 Vector = NDArray[np.float64]
 MODES = ("inference", "training")
-
-
-class Examples(Protocol):
-    """Labelled examples, such as `data.Arrays`."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: Any) -> tuple[Any, Any]:
-        """x and y of these examples."""
-        ...
 
 
 class Objective:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from horovod_lb.data import Examples
 from horovod_lb.data.order import Order, permutation
 from horovod_lb.measure import scale as noise
 from horovod_lb.measure import sharpness, spectrum
 from horovod_lb.measure.callbacks import Measurement
 from horovod_lb.measure.lead import Led, lead
-from horovod_lb.measure.objective import Examples, Objective
+from horovod_lb.measure.objective import Objective
 
 # The same examples, probes and subspaces in every run, so that runs can be compared.
 _SEED = 0

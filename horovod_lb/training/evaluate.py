@@ -9,6 +9,8 @@ import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 
+from horovod_lb.data import Examples
+from horovod_lb.data.feed import stream
 from horovod_lb.data.partition import shard
 from horovod_lb.training.loss import CORRECT, COUNT, LOSS, TOP5, count, cross_entropy
 
@@ -28,13 +30,14 @@ class Evaluation:
         self._loss = loss or cross_entropy
         self._batch = tf.function(self._count_batch)
 
-    def __call__(self, arrays: Any) -> dict[str, float]:
-        """`loss`, `accuracy` and `top5` (fractions) over all of `arrays`, on every rank; collective."""
-        part = shard(len(arrays), hvd.rank(), hvd.size())
+    def __call__(self, examples: Examples) -> dict[str, float]:
+        """`loss`, `accuracy` and `top5` (fractions) over all of `examples`, on every rank; collective."""
+        part = shard(len(examples), hvd.rank(), hvd.size())
+        starts = range(part.start, part.stop, BATCH)
+        requests = ((np.arange(start, min(start + BATCH, part.stop)), None) for start in starts)
         sums = np.zeros(4)
-        for start in range(part.start, part.stop, BATCH):
-            batch = slice(start, min(start + BATCH, part.stop))
-            sums += self._batch(arrays.x[batch], arrays.y[batch]).numpy()
+        for x, y in stream(examples, requests):
+            sums += self._batch(x, y).numpy()
         if hvd.size() > 1:
             sums = hvd.allreduce(sums, op=hvd.Sum, name="hlb.evaluation").numpy()
         return means(sums)

@@ -7,9 +7,9 @@ as they do there.
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,9 @@ import keras
 import numpy as np
 
 from horovod_lb.data import DataSet
+from horovod_lb.data.feed import Batch, stream
 from horovod_lb.data.order import Order
-from horovod_lb.data.partition import group_bounds, worker_groups
+from horovod_lb.data.portion import Portion
 from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
 from horovod_lb.errors import DataError
@@ -31,7 +32,7 @@ from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS, cross_entropy
 from horovod_lb.training.pace import Pace
-from horovod_lb.training.step import Group, TrainingStep
+from horovod_lb.training.step import TrainingStep
 
 CHECK_EVERY = 500
 
@@ -95,7 +96,9 @@ class Loop:
             watch=self.measurements.watch,
         )
         self.evaluate = Evaluation(model, data.info.scale, loss)
-        self.order = Order(len(data.train), run.resolved.batch.batch_size, recipe["remainder"], run.seed)
+        batch = run.resolved.batch
+        self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
+        self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
         self.state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Result:
@@ -115,21 +118,28 @@ class Loop:
         self._accuracy: float | None = None
         self.model.stop_training = False
         hooks.on_train_begin()
-        for epoch, end in timeline.epoch_ends:
-            if end <= position.step:
-                continue
-            position, ending = self._epoch(epoch, end, position, hooks)
-            if ending is not None:
-                hooks.on_train_end()
-                return ending
-            if self.model.stop_training:
-                break
+        requests = self.portion.requests(position.step, timeline.total_steps)
+        with closing(stream(self.data.train, requests)) as feed:
+            for epoch, end in timeline.epoch_ends:
+                if end <= position.step:
+                    continue
+                position, ending = self._epoch(epoch, end, position, hooks, feed)
+                if ending is not None:
+                    hooks.on_train_end()
+                    return ending
+                if self.model.stop_training:
+                    break
         check_identical(self.model.trainable_variables, "at the end of training")
         hooks.on_train_end()
         return Result("completed", "ok", None, {**self._speed(), **self._test()})
 
     def _epoch(
-        self, epoch: int, end: int, position: Position, hooks: keras.callbacks.CallbackList
+        self,
+        epoch: int,
+        end: int,
+        position: Position,
+        hooks: keras.callbacks.CallbackList,
+        feed: Iterator[Batch],
     ) -> tuple[Position, Result | None]:
         """The steps up to `end`, which ends epoch `epoch`, then its evaluation, row and checkpoint."""
         sums, began = np.array(position.epoch_sums), time.monotonic() - position.epoch_seconds
@@ -137,7 +147,7 @@ class Loop:
         self._pace.begin_epoch()
         for step in range(position.step, end):
             hooks.on_train_batch_begin(step)
-            totals, watched = np.split(self._train_step(step), [4])
+            totals, watched = np.split(self._train_step(step, feed), [4])
             if not np.isfinite(totals[LOSS]):
                 return position, self._diverged(step)
             sums += totals
@@ -172,16 +182,10 @@ class Loop:
             return position, self._stopped(f"epoch {epoch}")
         return position, None
 
-    def _train_step(self, step: int) -> np.ndarray:
-        indices = self.order.step_indices(step)
-        batch, world = self.run.resolved.batch, self.run.world
-        numbers = worker_groups(batch.groups, world.size, world.rank)
-        bounds = group_bounds(len(indices), batch.groups)
-        start, stop = bounds[numbers.start], bounds[numbers.stop]
-        x, y = self.data.train.take(indices[start:stop])
-        cuts = bounds[numbers.start : numbers.stop + 1] - start
-        groups: list[Group] = [(x[a:b], y[a:b]) for a, b in itertools.pairwise(cuts)]
-        return self.step(step, groups, numbers.start, len(indices), world.size)
+    def _train_step(self, step: int, feed: Iterator[Batch]) -> np.ndarray:
+        groups = self.portion.cut(step, *next(feed))
+        first, size = self.portion.numbers.start, self.order.step_size(step)
+        return self.step(step, groups, first, size, self.run.world.size)
 
     def _end_epoch(self, epoch: int, step: int, sums: np.ndarray, seconds: float) -> dict[str, Any]:
         self.step.statistics.average()

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from horovod_lb.data.portion import Group
 from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.recipe.sam import shared_groups
 from horovod_lb.training.blocks import Stage
 from horovod_lb.training.loss import cross_entropy
 from horovod_lb.training.passes import Part, Passes, zeros
 from horovod_lb.training.sam import Climb, OwnAscent, SharedAscent
-
-Group = tuple[Any, Any]
 
 
 class TrainingStep:
