@@ -167,11 +167,11 @@ def _sections(study: Study, point: _Point) -> tuple[dict[str, Any], dict[str, An
     identity: dict[str, Any] = {}
     found: list[str] = []
     changed = {key.partition(".")[0] for key in point.values}
-    for name, model in RUN_SECTIONS.items():
+    for name, kind in RUN_SECTIONS.items():
         section = getattr(study.settings, name)
         if name in changed:
             try:
-                section = model.model_validate(_changed(study, point, name))
+                section = kind.validate_python(_changed(study, point, name))
             except ValidationError as error:
                 found += problems(error, (name,), lambda path: _where(study, point, path))
                 continue

@@ -52,7 +52,7 @@ def problems(error: ValidationError, before: KeyPath, where: Callable[[KeyPath],
     for detail in error.errors(include_url=False):
         path, siblings = place((*before, *detail["loc"]))
         if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            path = (*path, "kind")
+            path = (*path, detail["ctx"]["discriminator"].strip("'"))
         found.append(f"{where(path)}: {dotted(path)}: {_sentence(detail, path, siblings)}")
     return list(dict.fromkeys(found))
 

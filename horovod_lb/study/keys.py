@@ -15,8 +15,8 @@ from horovod_lb.study.model import StudyFile
 def place(location: Iterable[Any]) -> tuple[KeyPath, tuple[str, ...]]:
     """The key that a pydantic error location means, and the keys there are beside it.
 
-    Pydantic puts the `kind` of an optimizer, a schedule or a measurement into the location, where the file
-    has no key.
+    Pydantic puts the `kind` of an optimizer, a schedule or a measurement and the `name` of a data set into
+    the location, where the file has no key.
     """
     path: list[Any] = []
     variants: list[type[BaseModel]] = [StudyFile]
@@ -80,5 +80,5 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation) if field else ()
+    fields = [model.model_fields[key] for key in ("kind", "name") if key in model.model_fields]
+    return tuple(kind for field in fields for kind in get_args(field.annotation))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, model_validator
 
 from horovod_lb.recipe.rate import STARTS
+from horovod_lb.study.data import Data
 from horovod_lb.study.measurements import Measurement, each_once
 from horovod_lb.study.optimizers import Momentum, Optimizer, WeightDecay
 from horovod_lb.study.sam import Sam
@@ -43,21 +44,6 @@ class Model(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
     batch_norm: Literal["plain"] = "plain"
     zero_gamma: bool = False
-
-
-class Data(Section):
-    """`data`: the set. The keys from `examples` on describe a `custom` set, which its job script loads."""
-
-    name: Literal["digits", "mnist", "custom"]
-    root: str | None = None
-    holdout: Whole = 0
-    augment: Literal["none"] = "none"
-    examples: Count | None = None
-    val_examples: Whole | None = None
-    test_examples: Whole | None = None
-    classes: Count | None = None
-    shape: list[Count] | None = None
-    scale: Positive | None = None
 
 
 class Resources(Section):
@@ -174,10 +160,10 @@ class StudyFile(Variation):
     report: Report = Report()
 
 
-RUN_SECTIONS: dict[str, type[Section]] = {
-    "model": Model,
-    "data": Data,
-    "resources": Resources,
-    "recipe": Recipe,
+RUN_SECTIONS: dict[str, TypeAdapter[Any]] = {
+    "model": TypeAdapter(Model),
+    "data": TypeAdapter(Data),
+    "resources": TypeAdapter(Resources),
+    "recipe": TypeAdapter(Recipe),
 }
-"""The sections that may differ between the runs of a study."""
+"""The sections that may differ between the runs of a study, each with what validates it."""
