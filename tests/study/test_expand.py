@@ -79,12 +79,13 @@ def test_excluded_points_need_not_make_sense(runs):
 
 
 def test_an_axis_of_whole_sections(runs):
+    """Points show what the study writes; the recipe is complete."""
     bounded = "{kind: adagrad, layerwise: {max: 2}}"
     found = runs(f"axes:\n  recipe.optimizer: [{{kind: sgd, momentum: 0.5}}, {{kind: adam}}, {bounded}]\n")
     assert points(found) == [
-        ("kind=sgd, momentum=0.5, nesterov=False",),
-        ("kind=adam, beta_1=0.9, beta_2=0.999, epsilon=1e-07",),
-        ("kind=adagrad, epsilon=1e-07, layerwise=(on=update, min=0, max=2, exclude=[])",),
+        ("kind=sgd, momentum=0.5",),
+        ("kind=adam",),
+        ("kind=adagrad, layerwise=(max=2)",),
     ]
     complete = {"kind": "sgd", "momentum": 0.5, "nesterov": False, "layerwise": None}
     assert found[0].spec["recipe"]["optimizer"] == complete

@@ -34,6 +34,8 @@ def holds(text):
         ("recipe.batch_size % 100 == 12 and recipe.batch_size // 100 == 5", True),
         ("-(seed + 1) * 2 - 1 == -5", True),
         ("recipe.clip_global_norm == null", True),
+        ("recipe.warmup == null", False),
+        ("null != recipe.warmup and seed == 1", True),
         ("recipe.flat == 7 and true and not false", True),
     ],
 )
