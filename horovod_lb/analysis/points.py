@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -127,15 +127,16 @@ def _agree(point: Point, values: Mapping[str, Any], axes: Sequence[str]) -> bool
     return sort_key(named[axis] for axis in values) == sort_key(values.values())
 
 
-def best_table(points: Sequence[Point], axes: Sequence[str]) -> Table:
-    """`best.csv`: for each batch size the point with the highest mean final validation accuracy, and its test
-    accuracy.
+def best_table(points: Sequence[Point], axes: Sequence[str], tuned: Sequence[str] | None = None) -> Table:
+    """`best.csv`: of the points that differ in `tuned` axes alone the one with the highest mean final
+    validation accuracy, and its test accuracy.
 
-    All axes of the recipe but the batch size are taken as tuned; axes outside the recipe (model, data) get
-    rows of their own. Points where more runs diverged than converged are chosen only where there are no
-    others. Of equal means the one over more runs wins, then the first.
+    Where a study does not say, all axes of the recipe but the batch size are taken as tuned. Points where
+    more runs diverged than converged are chosen only where there are no others. Points are compared over the
+    seeds that all of them have, if there are any, so that one that was trained with more seeds is neither
+    better nor worse for it. Of equal means the one over more runs wins, then the first.
     """
-    kept = [axis for axis in axes if axis in BATCH_AXES or not is_tuned(axis)]
+    kept = [axis for axis in axes if not (is_tuned(axis) if tuned is None else axis in tuned)]
     groups: dict[Any, list[Point]] = {}
     for point in points:
         named = point.named(axes)
@@ -147,7 +148,7 @@ def best_table(points: Sequence[Point], axes: Sequence[str]) -> Table:
         sound = [point for point in finished if point.n_diverged <= point.accuracy.n] or finished
         if not sound:
             continue
-        best = max(sound, key=lambda point: (point.accuracy.mean, point.accuracy.n))
+        best = max(sound, key=_rank(sound))
         test = _summary(best.test_accuracy)
         rows.append(
             {
@@ -163,8 +164,20 @@ def best_table(points: Sequence[Point], axes: Sequence[str]) -> Table:
     return Table((*ordered, "points", *columns, *_COUNTS[:2]), rows)
 
 
+def _rank(points: Sequence[Point]) -> Callable[[Point], tuple[float, int]]:
+    """What a point is chosen by: its mean over the seeds that all `points` have, and its number of runs."""
+    common = set.intersection(*(set(point.by_seed()) for point in points))
+
+    def rank(point: Point) -> tuple[float, int]:
+        values = [value for seed, value in point.by_seed().items() if seed in common]
+        mean = math.fsum(values) / len(values) if values else point.accuracy.mean
+        return mean or 0.0, point.accuracy.n
+
+    return rank
+
+
 def is_tuned(axis: str) -> bool:
-    """Whether `best.csv` chooses among the values of an axis: all of the recipe but the batch size.
+    """Whether an axis is taken as tuned where a study does not say: all of the recipe but the batch size.
 
     Axes that a script without a study has named (no dot) count as the recipe's.
     """

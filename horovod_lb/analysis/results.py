@@ -57,7 +57,7 @@ class Results:
             "accuracy_wide": self.grid.table(),
             "error_wide": self.grid.table(error=True),
             "differences": differences_table(self.points, self.axes, self.source.baseline),
-            "best": best_table(self.points, self.axes),
+            "best": best_table(self.points, self.axes, self.source.tuned),
         }
 
     def presented(self) -> list[present.Presented]:

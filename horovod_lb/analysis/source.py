@@ -20,7 +20,8 @@ Watch: TypeAlias = Callable[[Sequence[RunDirectory]], Iterable[RunDirectory]]
 class Source:
     """Runs under a name.
 
-    `folders` are where they were looked for, `figures` those the study asks for (none: all), `notes`
+    `folders` are where they were looked for, `tuned` the axes whose best value counts (None: see
+    `points.best_table`), `figures` those the study asks for (none: all), `notes`
     sentences on what was left out and why.
     """
 
@@ -29,6 +30,7 @@ class Source:
     folders: tuple[Path, ...]
     study_file: Path | None = None
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    tuned: tuple[str, ...] | None = None
     figures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -87,6 +89,7 @@ def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str], wat
         folders=tuple(folders),
         study_file=path,
         baseline=study.settings.baseline,
+        tuned=None if study.settings.tuned is None else tuple(study.settings.tuned),
         figures=tuple(study.settings.report.figures),
         notes=tuple(notes),
     )

@@ -202,6 +202,11 @@ def _check_variation(settings: StudyFile, where: Where) -> tuple[tuple[Expressio
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         found.append(f"{where(('zip',))}: zip: its lists must be equally long; {listed}")
+    varied = dict.fromkeys([*settings.axes, *settings.zip, *(key for one in settings.points for key in one)])
+    for index, key in enumerate(settings.tuned or ()):
+        if key not in varied:
+            known = f"the axes are {', '.join(varied)}" if varied else "there are no axes"
+            found.append(f"{where(('tuned', index))}: tuned: {key} is not an axis; {known}")
     excludes = []
     for index, text in enumerate(settings.exclude):
         try:

@@ -156,6 +156,7 @@ class StudyFile(Variation):
     measure: Annotated[list[Measurement], AfterValidator(each_once)] = []
     checkpoint: Checkpoint = Checkpoint()
     baseline: dict[str, Any] = {}
+    tuned: list[str] | None = None
     target: dict[str, float] = {}
     report: Report = Report()
 

@@ -8,7 +8,7 @@ import pytest
 from made_runs import Folder
 
 from horovod_lb.analysis import collect
-from horovod_lb.analysis.points import differences_table
+from horovod_lb.analysis.points import best_table, differences_table
 
 AXES = "recipe.batch_size,recipe.warmup.epochs"
 # t(0.975; 2) = 4.302652730, t(0.975; 1) = 12.70620474; for example 0.92 ± 4.302652730·0.02/√3
@@ -123,6 +123,42 @@ def test_a_point_where_most_diverge_is_best_only_where_there_is_no_other(folder:
         (256, 0.8),
     ]
     assert [(row["points"], row["n_diverged"]) for row in rows] == [(3, 1), (1, 2), (2, 1)]
+
+
+def test_points_are_compared_over_the_seeds_they_share(folder: Folder) -> None:
+    """Rates chosen on seed 0, the better one then trained with more seeds, which came out worse."""
+    for rate, values in ((0.1, [0.90]), (0.2, [0.92, 0.86, 0.86]), (0.4, [0.91])):
+        for seed, value in enumerate(values):
+            point = {"recipe.batch_size": 64, "recipe.reference.learning_rate": rate}
+            folder.run(f"r{rate}s{seed}", point, seed, [0.5, value])
+    (row,) = collect(folder.path).tables["best"].rows
+    assert (row["recipe.reference.learning_rate"], row["val_n"], row["val_mean"]) == (
+        0.2,
+        3,
+        pytest.approx(0.88),
+    )
+
+
+def test_points_without_a_common_seed_are_compared_by_their_means(folder: Folder) -> None:
+    for rate, seed, value in ((0.1, 0, 0.90), (0.2, 1, 0.92), (0.4, 2, 0.91)):
+        folder.run(
+            f"s{seed}", {"recipe.batch_size": 64, "recipe.reference.learning_rate": rate}, seed, [value]
+        )
+    (row,) = collect(folder.path).tables["best"].rows
+    assert row["recipe.reference.learning_rate"] == 0.2
+
+
+def test_a_study_says_which_axes_are_tuned(folder: Folder) -> None:
+    """Tuned axes alone are chosen among: here the optimizer is compared, the rate chosen."""
+    axes = ("recipe.optimizer.kind", "recipe.reference.learning_rate")
+    found = (("sgd", 0.1, 0.7), ("sgd", 0.2, 0.8), ("lars", 0.1, 0.9), ("lars", 0.2, 0.6))
+    for kind, rate, value in found:
+        folder.run(f"{kind}{rate}", dict(zip(axes, (kind, rate), strict=True)), 0, [0.5, value])
+    points = collect(folder.path).points
+    rows = best_table(points, axes, tuned=[axes[1]]).rows
+    chosen = [(row[axes[0]], row[axes[1]], row["points"]) for row in rows]
+    assert chosen == [("lars", 0.1, 2), ("sgd", 0.2, 2)]
+    assert [row["points"] for row in best_table(points, axes).rows] == [4]
 
 
 def test_axes_outside_the_recipe_are_not_tuned(folder: Folder) -> None:

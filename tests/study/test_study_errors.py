@@ -309,6 +309,9 @@ def test_axes(error):
     assert error("zip: {recipe.batch_size: [256, 512], recipe.epochs: [1, 2, 3]}\n") == (
         "study.yaml:13: zip: its lists must be equally long; recipe.batch_size has 2, recipe.epochs has 3"
     )
+    assert error("axes: {recipe.epochs: [6, 7]}\ntuned: [recipe.epochs, recipe.batch_size]\n") == (
+        "study.yaml:14: tuned: recipe.batch_size is not an axis; the axes are recipe.epochs"
+    )
     assert error("axes: {recipe.epochs: [6]}\nzip: {recipe.epochs: [7]}\n") == (
         "study.yaml:14: zip: recipe.epochs is already in axes; keep one of them"
     )
