@@ -6,6 +6,16 @@
 from __future__ import annotations
 
 from horovod_lb.data.catalog import describe, load, require
-from horovod_lb.data.dataset import Arrays, DataInfo, DataSet, Examples
+from horovod_lb.data.dataset import AS_STORED, Arrays, DataInfo, DataSet, Examples, Normalization
 
-__all__ = ["Arrays", "DataInfo", "DataSet", "Examples", "describe", "load", "require"]
+__all__ = [
+    "AS_STORED",
+    "Arrays",
+    "DataInfo",
+    "DataSet",
+    "Examples",
+    "Normalization",
+    "describe",
+    "load",
+    "require",
+]

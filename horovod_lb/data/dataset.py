@@ -11,12 +11,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Normalization:
+    """The network's input of stored values x: (x · scale - mean) / std, in float32.
+
+    `mean` and `std` have a value for each channel, the last axis of x, and are in units of x · scale; without
+    them the input is x · scale. A part of a data set stays uint8, and small, up to here.
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __call__(self, x: Any) -> Any:
+        """Of `x`, a float32 array or tensor [..., channels]."""
+        if not self.mean:
+            return x * self.scale
+        import numpy as np
+
+        return (x * self.scale - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+
+
+AS_STORED = Normalization()
+"""The stored values as they are."""
+
+
+@dataclass(frozen=True)
 class DataInfo:
     """The description of a data set with its held-out split applied; known without reading a pixel.
 
     `test_examples` is 0 where there is no separate test set, `classes` 0 and `shape` () where a custom
-    set does not state them. The network's input is `x.astype(float32) * scale`, in training and in
-    evaluation alike.
+    set does not state them. `normalization` makes the network's input of `x.astype(float32)`, in training
+    and in evaluation alike; see `Normalization` for `scale`, `mean` and `std`.
     """
 
     name: str
@@ -26,6 +51,13 @@ class DataInfo:
     classes: int
     shape: tuple[int, ...]
     scale: float
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    @property
+    def normalization(self) -> Normalization:
+        """From stored values to the network's input."""
+        return Normalization(self.scale, self.mean, self.std)
 
 
 class Examples(Protocol):

@@ -28,7 +28,7 @@ class Measurements:
         wanted: the `measure` section of `run.json`: mappings of `kind` and options.
         model: built.
         optimizer: the `DistributedOptimizer`, not built yet.
-        data: the training set, `scale` what makes the network's input of it.
+        data: the training set, `normalize` what makes the network's input of it.
         batch_size: B.
         epochs: of the run; the last one is always measured.
         loss: of a probe, (labels, outputs) -> float32 [n].
@@ -41,7 +41,7 @@ class Measurements:
         optimizer: Any,
         data: Examples,
         *,
-        scale: float,
+        normalize: Callable[[Any], Any],
         batch_size: int,
         epochs: int,
         loss: Callable[[Any, Any], Any],
@@ -54,7 +54,7 @@ class Measurements:
             else:
                 if one["kind"] == "signal_to_noise":
                     options["batch_size"] = batch_size
-                measurement = _PROBES[one["kind"]](data, loss, scale=scale, **options)
+                measurement = _PROBES[one["kind"]](data, loss, normalize=normalize, **options)
             measurement.set_model(model)
             measurement.set_params({"epochs": epochs})
             measurement.prepare(model, optimizer)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from horovod_lb.data import Examples
+from horovod_lb.data import AS_STORED, Examples
 from horovod_lb.distributed.broadcast import is_random_state
 
 Vector = NDArray[np.float64]
@@ -29,7 +29,7 @@ class Objective:
         loss: (labels, outputs) -> float32 [n].
         examples: the set.
         rows: int64 indices into it; default: all.
-        scale: the network's input is x.astype(float32) · scale.
+        normalize: makes the network's input of x.astype(float32); by default nothing changes.
         chunk: examples that go through the network at a time.
         mode: `inference`: batch norm by its moving statistics, no dropout, so f is the function that
             evaluation sees. `training`: batch norm by the statistics of each chunk, and dropout masks that
@@ -46,7 +46,7 @@ class Objective:
         examples: Examples,
         rows: Sequence[int] | NDArray[np.int64] | None = None,
         *,
-        scale: float = 1.0,
+        normalize: Callable[[Any], Any] = AS_STORED,
         chunk: int = 256,
         mode: str = "inference",
     ) -> None:
@@ -57,7 +57,7 @@ class Objective:
         self._model, self._loss, self._examples = model, loss, examples
         self._variables = list(model.trainable_variables)
         self._state = list(model.non_trainable_variables)
-        self._scale, self._chunk, self._training = scale, chunk, mode == "training"
+        self._normalize, self._chunk, self._training = normalize, chunk, mode == "training"
         many = hvd.is_initialized()
         self._ranks, self._rank = int(hvd.size()) if many else 1, int(hvd.rank()) if many else 0
         self.size = sum(int(np.prod(variable.shape)) for variable in self._variables)
@@ -143,7 +143,7 @@ class Objective:
             for index, variable in enumerate(filter(is_random_state, self._state)):
                 words = tf.stack([tf.cast(number, variable.dtype), tf.cast(index, variable.dtype)])
                 variable.assign(words)
-        outputs = self._model(tf.cast(x, tf.float32) * self._scale, training=self._training)
+        outputs = self._model(self._normalize(tf.cast(x, tf.float32)), training=self._training)
         return tf.reduce_sum(tf.cast(self._loss(y, outputs), tf.float32))
 
     def _chunk_loss(self, x: Any, y: Any, number: Any) -> Any:

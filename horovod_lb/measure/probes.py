@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from horovod_lb.data import Examples
+from horovod_lb.data import AS_STORED, Examples
 from horovod_lb.data.order import Order, permutation
 from horovod_lb.measure import scale as noise
 from horovod_lb.measure import sharpness, spectrum
@@ -23,9 +23,9 @@ class Probe(Measurement):
     """Measures at the end of every so many epochs, and of the last. Collective; weights are left as they are.
 
     Args:
-        data: the training set; `scale` makes the network's input of it, see `Objective`.
+        data: the training set.
         loss: (labels, outputs) -> float32 [n], the plain loss without smoothing and penalty.
-        scale: see `Objective`.
+        normalize: makes the network's input of it, see `Objective`.
         examples: how many are used, chosen once for all; None: all.
         every_epochs: the cadence.
         mode: see `Objective`.
@@ -36,7 +36,7 @@ class Probe(Measurement):
         data: Examples,
         loss: Callable[[Any, Any], Any],
         *,
-        scale: float = 1.0,
+        normalize: Callable[[Any], Any] = AS_STORED,
         examples: int | None = 1024,
         every_epochs: int = 1,
         mode: str = "inference",
@@ -45,7 +45,7 @@ class Probe(Measurement):
         if every_epochs < 1:
             raise ValueError(f"every_epochs must be at least 1, not {every_epochs}")
         self.every_epochs = every_epochs
-        self._data, self._loss, self._scale, self._mode = data, loss, scale, mode
+        self._data, self._loss, self._normalize, self._mode = data, loss, normalize, mode
         self.rows = np.sort(permutation(len(data), _SEED, 0)[:examples])
         self._objective: Objective | None = None
 
@@ -58,7 +58,7 @@ class Probe(Measurement):
         """The loss over the examples, made at the first call."""
         if self._objective is None:
             self._objective = Objective(
-                self.model, self._loss, self._data, self.rows, scale=self._scale, mode=self._mode
+                self.model, self._loss, self._data, self.rows, normalize=self._normalize, mode=self._mode
             )
         return self._objective
 

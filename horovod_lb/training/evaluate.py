@@ -9,7 +9,7 @@ import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 
-from horovod_lb.data import Examples
+from horovod_lb.data import AS_STORED, Examples
 from horovod_lb.data.feed import stream
 from horovod_lb.data.partition import shard
 from horovod_lb.training.loss import CORRECT, COUNT, LOSS, TOP5, count, cross_entropy
@@ -24,9 +24,14 @@ class Evaluation:
     be compared between studies.
     """
 
-    def __init__(self, model: Any, scale: float = 1.0, loss: Callable[[Any, Any], Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        normalize: Callable[[Any], Any] = AS_STORED,
+        loss: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
         self._model = model
-        self._scale = scale
+        self._normalize = normalize
         self._loss = loss or cross_entropy
         self._batch = tf.function(self._count_batch)
 
@@ -43,7 +48,7 @@ class Evaluation:
         return means(sums)
 
     def _count_batch(self, x: Any, y: Any) -> Any:
-        outputs = self._model(tf.cast(x, tf.float32) * self._scale, training=False)
+        outputs = self._model(self._normalize(tf.cast(x, tf.float32)), training=False)
         return count(y, outputs, self._loss(y, outputs))
 
 

@@ -76,7 +76,7 @@ class Loop:
             model,
             optimizer,
             data.train,
-            scale=data.info.scale,
+            normalize=data.info.normalization,
             batch_size=run.resolved.batch.batch_size,
             epochs=run.resolved.timeline.epoch_ends[-1][0],
             loss=loss or cross_entropy,
@@ -85,7 +85,7 @@ class Loop:
         self.step = TrainingStep(
             model,
             optimizer,
-            scale=data.info.scale,
+            normalize=data.info.normalization,
             seed=run.seed,
             smoothing=recipe["label_smoothing"],
             penalty=build.penalty(recipe, optimizer),
@@ -95,7 +95,7 @@ class Loop:
             groups=run.resolved.batch.groups,
             watch=self.measurements.watch,
         )
-        self.evaluate = Evaluation(model, data.info.scale, loss)
+        self.evaluate = Evaluation(model, data.info.normalization, loss)
         batch = run.resolved.batch
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
         self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from horovod_lb.data import AS_STORED
 from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.training.loss import count
 from horovod_lb.training.statistics import MovingStatistics
@@ -42,7 +43,7 @@ class Passes:
         model: a built Keras model.
         optimizer: whose loss scale counts.
         loss: (labels, outputs) -> float32 [n].
-        scale: the network's input is x.astype(float32) · scale.
+        normalize: makes the network's input of x.astype(float32); by default nothing changes.
         seed: of the random streams.
         penalty: λ of the L2 penalty (λ/2)‖w‖².
         penalized: the variables under it.
@@ -54,7 +55,7 @@ class Passes:
         optimizer: DistributedOptimizer,
         loss: Callable[[Any, Any], Any],
         *,
-        scale: float = 1.0,
+        normalize: Callable[[Any], Any] = AS_STORED,
         seed: int = 0,
         penalty: float = 0.0,
         penalized: Sequence[Any] = (),
@@ -64,7 +65,7 @@ class Passes:
         self._optimizer = optimizer
         self._variables = model.trainable_variables
         self._loss = loss
-        self._scale = scale
+        self._normalize = normalize
         self._streams = GroupStreams(model, seed)
         self._penalty = penalty
         self._penalized = list(penalized) if penalty else []
@@ -98,7 +99,7 @@ class Passes:
     ) -> tuple[list[Any], Any]:
         self._streams.set(step, group)
         with tf.GradientTape() as tape:
-            outputs = run(lambda: self._model(tf.cast(x, tf.float32) * self._scale, training=True))
+            outputs = run(lambda: self._model(self._normalize(tf.cast(x, tf.float32)), training=True))
             losses = self._loss(y, outputs)
             loss = tf.reduce_mean(losses)
             if self._model.losses:  # regularizers and activity losses of the layers

@@ -163,7 +163,7 @@ def check_evaluation_counts_every_example_once(here: Here) -> None:
     data = load({"name": "digits", "root": None, "holdout": 0})
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
-    found = Evaluation(model, data.info.scale)(data.val)
+    found = Evaluation(model, data.info.normalization)(data.val)
     kernel, bias = (v.numpy().astype("float64") for v in model.variables)
     logits = (data.val.x.reshape(357, 64) * data.info.scale) @ kernel + bias
     chosen = logits[np.arange(357), data.val.y]
@@ -178,7 +178,7 @@ def check_evaluation_with_an_empty_part(here: Here) -> None:
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
     one = type(data.val)(data.val.x[:1], data.val.y[:1])
-    found = Evaluation(model, data.info.scale)(one)
+    found = Evaluation(model, data.info.normalization)(one)
     logits = model(one.x.astype("float32") * data.info.scale).numpy()[0]
     expected = np.log(np.exp(logits).sum()) - logits[one.y[0]]
     assert found["loss"] == pytest.approx(expected, rel=1e-5)
