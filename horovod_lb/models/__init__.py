@@ -1,4 +1,4 @@
-"""Networks by name. Inputs are float32 images, scaled to 0..1; outputs are float32 logits.
+"""Networks by name. Inputs are float32 images; outputs are float32 logits.
 
 Initial weights are drawn from seeds that Keras' global generator hands out, so
 `keras.utils.set_random_seed(seed)` before the build decides every weight; a run does that on all ranks.
@@ -7,8 +7,6 @@ Every layer has a name of its own: variable paths are the same in each build, ho
 
 from __future__ import annotations
 
-from horovod_lb.models.digits_cnn import digits_cnn
-from horovod_lb.models.lenet5 import lenet5
 from horovod_lb.models.registry import BUILDERS, build
 
-__all__ = ["BUILDERS", "build", "digits_cnn", "lenet5"]
+__all__ = ["BUILDERS", "build"]

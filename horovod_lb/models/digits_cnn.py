@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 
-def digits_cnn(classes: int = 10) -> keras.Model:
-    """Two convolutions and a hidden layer for float32 images [N, 8, 8, 1]; float32 logits [N, classes].
+def digits_cnn(classes: int = 10, *, shape: Sequence[int] = (8, 8, 1)) -> keras.Model:
+    """Two convolutions and a hidden layer for float32 images [N, *shape]; float32 logits [N, classes].
 
     21,546 parameters for 10 classes. No dropout and no batch norm, so a step is a function of its global
     batch alone.
     """
     return keras.Sequential(
         [
-            keras.Input((8, 8, 1), name="image"),
+            keras.Input(tuple(shape), name="image"),
             layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"),
             layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"),
             layers.MaxPooling2D(2, name="pool"),

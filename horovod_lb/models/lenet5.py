@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
 
-def lenet5(classes: int = 10) -> keras.Model:
-    """LeNet-5 for float32 images [N, 28, 28, 1]; float32 logits [N, classes].
+def lenet5(classes: int = 10, *, shape: Sequence[int] = (28, 28, 1)) -> keras.Model:
+    """LeNet-5 for float32 images [N, *shape]; float32 logits [N, classes].
 
     Layers and sizes of LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
     recognition" (1998), with ReLU for the sigmoids, max pooling for the trained averages, the second
@@ -16,7 +18,7 @@ def lenet5(classes: int = 10) -> keras.Model:
     """
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1), name="image"),
+            keras.Input(tuple(shape), name="image"),
             layers.Conv2D(6, 5, padding="same", activation="relu", name="conv1"),
             layers.MaxPooling2D(2, name="pool1"),
             layers.Conv2D(16, 5, activation="relu", name="conv2"),
