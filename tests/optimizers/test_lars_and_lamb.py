@@ -55,6 +55,38 @@ def test_as_optax(name: str, dtype: str) -> None:
         assert distance(step, unpacked(row, weights), weights if dtype == "float32" else None) < 1e-5
 
 
+SUMS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "plain": ({}, {}),
+    "decay": ({"weight_decay": 0.05}, {"decay": 0.05}),
+    "nesterov": (
+        {"weight_decay": 0.05, "nesterov": True, "coefficient": 0.02},
+        {"decay": 0.05, "nesterov": True, "coefficient": 0.02},
+    ),
+    "correction": ({"weight_decay": 0.05, "correction": True}, {"decay": 0.05, "outside": True}),
+}
+UNDECAYED, UNADAPTED = ["scalar", "single", "vector", "random3"], ["vector", "kernel", "random4"]
+
+
+@pytest.mark.parametrize(
+    ("excluded", "dtype"), [(False, "float64"), (True, "float32")], ids=["all", "excluded"]
+)
+@pytest.mark.parametrize("name", SUMS)
+def test_lars_with_the_sum_of_the_norms(name: str, excluded: bool, dtype: str) -> None:
+    """The same 50 steps; optax has the joint norm only, so the reference is the paper's formula in NumPy."""
+    weights, gradients, rates, _, _ = recorded()
+    ours, theirs = SUMS[name]
+    out = {"exclude_from_decay": UNDECAYED, "exclude_from_adaptation": UNADAPTED} if excluded else {}
+    found = run(LARS(Table(rates), norm="sum", **ours, **out), weights, gradients, dtype=dtype)
+    rules = {}
+    for variable in weights:
+        options = dict(theirs)
+        if excluded and variable in UNDECAYED:
+            options["decay"] = 0.0
+        rules[variable] = lars(adapted=not (excluded and variable in UNADAPTED), **options)
+    for step, wanted in zip(found, path(rules, weights, gradients, rates), strict=True):
+        assert distance(step, wanted, weights if dtype == "float32" else None) < 1e-5
+
+
 LARS_OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "plain": ({}, {}),
     "decay": ({"weight_decay": 0.1}, {"decay": 0.1}),

@@ -17,6 +17,15 @@ import numpy as np
 import optax
 
 STEPS, SEED = 50, 20
+
+
+def drawn(count: int) -> dict[str, tuple[int, ...]]:
+    """Shapes at random, of rank 0 to 4."""
+    stream = np.random.default_rng(SEED + 1)
+    ranks = [*range(5), *stream.integers(0, 5, count - 5)]
+    return {f"random{i}": tuple(map(int, stream.integers(1, 4, rank))) for i, rank in enumerate(ranks)}
+
+
 # Rank 0 to 4; `zero` begins at 0, and `idle` never has a gradient that is not 0.
 SHAPES: dict[str, tuple[int, ...]] = {
     "scalar": (),
@@ -26,6 +35,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "filters": (3, 3, 2, 4),
     "zero": (4, 3),
     "idle": (3, 2),
+    **drawn(8),
 }
 # Each case: the optax function, its options, and the variables without decay and without a ratio.
 CASES: dict[str, dict[str, Any]] = {
@@ -43,8 +53,8 @@ CASES: dict[str, dict[str, Any]] = {
         "of": "lars",
         "trust_coefficient": 0.5,
         "weight_decay": 0.05,
-        "undecayed": ["scalar", "single", "vector"],
-        "unadapted": ["vector", "kernel"],
+        "undecayed": ["scalar", "single", "vector", "random3"],
+        "unadapted": ["vector", "kernel", "random4"],
     },
     "lamb": {"of": "lamb", "weight_decay": 0.0},
     "lamb-decay": {"of": "lamb", "weight_decay": 0.05},
