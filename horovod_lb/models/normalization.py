@@ -9,7 +9,7 @@ import keras
 
 from horovod_lb.errors import RequestError
 from horovod_lb.layers import Collective, GhostBatchNormalization, SyncBatchNormalization
-from horovod_lb.study.networks import KINDS
+from horovod_lb.recipe.normalization import KINDS
 
 # Goyal et al. 2017, section 5.1; PyTorch's momentum of 0.1 is Keras' 0.9.
 MOMENTUM, EPSILON = 0.9, 1e-5
@@ -43,7 +43,7 @@ def normalization(
     def make(**options: Any) -> keras.layers.Layer:
         if batch_norm == "plain":
             return keras.layers.BatchNormalization(**common, **options)
-        if batch_norm == "ghost":
+        if group_size is not None:
             return GhostBatchNormalization(group_size, **common, **options)
         return SyncBatchNormalization(collective, **common, **options)
 

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from horovod_lb.data import describe
 from horovod_lb.errors import DataError, RecipeError, StudyError
 from horovod_lb.recipe import Resolved, resolve
-from horovod_lb.study import measurements
+from horovod_lb.recipe.normalization import check_normalization
+from horovod_lb.study import measurements, networks
 from horovod_lb.study.document import KeyPath
 from horovod_lb.study.explain import problems, study_error
 from horovod_lb.study.expression import Expression
@@ -202,6 +203,9 @@ def _resolve(study: Study, point: _Point, sections: Mapping[str, Any]) -> Resolv
         examples = describe(sections["data"]).train_examples
         resolved = resolve(sections["recipe"], examples=examples, workers=sections["resources"]["workers"])
         measurements.require(study.settings.measure, sections["recipe"], resolved.batch.groups)
+        networks.check_words(sections["model"])
+        measured = {one.kind for one in study.settings.measure}
+        check_normalization(sections["model"], sections["recipe"], resolved.batch, measured)
         return resolved
     except (RecipeError, DataError) as error:
         key = error.key if isinstance(error, RecipeError) else str(error).partition(":")[0]

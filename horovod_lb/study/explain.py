@@ -37,7 +37,6 @@ _PATTERNS = {
 }
 # Known to the plan of the project: said apart, so that nobody searches for a typing error.
 _LATER = {
-    "model.batch_norm": ("ghost", "sync", "group"),
     "data.name": ("cifar10", "imagenet"),
     "data.augment": ("standard",),
 }

@@ -42,8 +42,11 @@ class Model(Section):
     """`model`: the network. `name` is one of `models`, or whatever the job script understands."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    batch_norm: Literal["plain"] = "plain"
-    zero_gamma: bool = False
+    batch_norm: Literal["plain", "ghost", "sync", "group"] = "plain"
+    ghost_size: Count | None = None
+    bn_groups: Count | None = None
+    zero_gamma: bool | None = None
+    dropout: UnitInterval | None = None
 
 
 class Resources(Section):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from horovod_lb.errors import RecipeError
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,6 @@ class Network:
     dropout: float | None = None
 
 
-KINDS = ("plain", "ghost", "sync", "group")
-"""Of batch normalization."""
-
 _MNIST, _CIFAR = (28, 28, 1), (32, 32, 3)
 NETWORKS = {
     "digits_cnn": Network((8, 8, 1)),
@@ -40,3 +41,20 @@ NETWORKS = {
     "resnet50": Network((224, 224, 3), batch_norm=True, zero_gamma=True),
 }
 """By `model.name`; another name is the job script's own."""
+
+
+def check_words(model: Mapping[str, Any]) -> None:
+    """RecipeError: a word of `model` that a network of this project does not have, and would not heed."""
+    network = NETWORKS.get(model["name"])
+    if network is None:
+        return
+    has = {
+        "batch_norm": (network.batch_norm, "batch normalization"),
+        "ghost_size": (network.batch_norm, "batch normalization"),
+        "bn_groups": (network.batch_norm, "batch normalization"),
+        "zero_gamma": (network.zero_gamma is not None, "residual branches"),
+        "dropout": (network.dropout is not None, "dropout"),
+    }
+    for key, (there, what) in has.items():
+        if not there and model.get(key) not in (None, "plain"):
+            raise RecipeError(f"model.{key}: {model['name']} has no {what}; leave it out", key=f"model.{key}")

@@ -72,7 +72,7 @@ def test_twelve_digits():
 
 
 DEFAULTS = {
-    "model": {"batch_norm": "plain", "zero_gamma": False},
+    "model": {"batch_norm": "plain", "zero_gamma": None},
     "data": {"holdout": 0, "augment": "none"},
     "recipe": {
         "groups": 2,

@@ -218,8 +218,9 @@ ONE_LINE = [
         "'cycle_epochs': 3}; low must be below high",
     ),
     (
-        [("lenet5", "lenet5, batch_norm: ghost")],
-        "study.yaml:3: model.batch_norm: found 'ghost' (planned, but not in this version); allowed: plain",
+        [("lenet5", "lenet5, batch_norm: gost")],
+        "study.yaml:3: model.batch_norm: found 'gost'; allowed: plain, ghost, sync, group; "
+        "did you mean ghost?",
     ),
     (
         [("name: custom, examples: 60000", "name: imagenet")],
