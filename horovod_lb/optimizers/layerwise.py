@@ -14,12 +14,13 @@ from horovod_lb.optimizers import exclusion
 from horovod_lb.optimizers.adaptive import LayerAdaptive, RatioRecord, read_ratios
 from horovod_lb.optimizers.kernels import norm
 from horovod_lb.optimizers.trust import TrustRatio, dense
+from horovod_lb.optimizers.wrapper import Wrapper
 
 WHERE = ("gradient", "update")
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
-class LayerWise(Optimizer):
+class LayerWise(Wrapper):
     """Scales another optimizer's step by a bounded trust ratio a variable (You et al. 2020, Table 3).
 
     On the `update` u, which is the inner optimizer's change of the variable divided by its rate:
@@ -62,8 +63,7 @@ class LayerWise(Optimizer):
             )
         if on not in WHERE:
             raise ValueError(f"on is one of {', '.join(WHERE)}, not {on!r}")
-        super().__init__(learning_rate=0.0, name=name or f"layerwise_{optimizer.name}")
-        self.inner_optimizer = optimizer
+        super().__init__(optimizer, name=name or f"layerwise_{optimizer.name}")
         self.on = on
         self.ratio = TrustRatio(coefficient, epsilon, min_ratio, max_ratio)
         self.record_ratios = bool(record_ratios)
@@ -140,54 +140,10 @@ class LayerWise(Optimizer):
             self._record.note(index, ratio)
         return ratio
 
-    # What Keras asks of an optimizer is answered by the inner one.
-
-    @property
-    def variables(self) -> list[Any]:
-        """The wrapper's own variables, then the inner optimizer's."""
-        return self._variables + self.inner_optimizer.variables
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def iterations(self) -> Any:
-        """The inner optimizer's steps."""
-        return self.inner_optimizer.iterations
-
-    @property
-    def loss_scale_factor(self) -> Any:
-        """The inner optimizer's fixed loss scale; `LossScaleOptimizer` sets it to None."""
-        return self.inner_optimizer.loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, factor: Any) -> None:
-        if "inner_optimizer" in vars(self):  # not yet where Keras' __init__ sets its own
-            self.inner_optimizer.loss_scale_factor = factor
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss, times the inner optimizer's `loss_scale_factor` if it has one."""
-        return self.inner_optimizer.scale_loss(loss)
-
-    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
-        """The inner optimizer's."""
-        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Let the inner optimizer write its final values (EMA) into the variables."""
-        self.inner_optimizer.finalize_variable_values(var_list)
-
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the inner optimizer included."""
         return {
-            "name": self.name,
-            "optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
+            **super().get_config(),
             "min_ratio": self.ratio.min_ratio,
             "max_ratio": self.ratio.max_ratio,
             "on": self.on,
@@ -196,13 +152,6 @@ class LayerWise(Optimizer):
             "exclude_from_adaptation": list(self.exclude_from_adaptation),
             "record_ratios": self.record_ratios,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> LayerWise:
-        """Rebuild the wrapper and its inner optimizer."""
-        config = dict(config)
-        inner = keras.saving.deserialize_keras_object(config.pop("optimizer"), custom_objects=custom_objects)
-        return cls(inner, **config)
 
 
 def _change(optimizer: Optimizer, gradient: Any, variable: Any, rate: Any) -> Any:

@@ -11,6 +11,7 @@ import horovod_lb.recipe.decays  # noqa: F401  registers its kinds
 from horovod_lb.errors import RecipeError
 from horovod_lb.recipe.batch import Batch
 from horovod_lb.recipe.exact import exact, plain
+from horovod_lb.recipe.noise import check_noise
 from horovod_lb.recipe.rate import STARTS, WARMUPS, LearningRate, Warmup
 from horovod_lb.recipe.sam import check_sam
 from horovod_lb.recipe.scaling import batch_growth, peak_rate
@@ -65,6 +66,13 @@ def resolve(recipe: Mapping[str, Any], *, examples: int, workers: int) -> Resolv
         )
     if recipe.get("sam"):  # not in recipes of earlier versions
         warnings += check_sam(recipe, batch.groups)
+    if recipe.get("noise"):
+        warnings += check_noise(recipe)
+    if recipe.get("loss_scale", "dynamic") != "dynamic" and recipe["precision"] != "float16":
+        raise RecipeError(
+            f"recipe.loss_scale: {recipe['precision']} needs none; precision float16 does",
+            key="recipe.loss_scale",
+        )
     warmup = _warmup(recipe, batch, timeline, peak, warnings)
     warnings += _decay_warnings(recipe)
     schedule = build(recipe["schedule"], peak, timeline, warmup.steps)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PlainValidator, TypeAdapter, model_v
 from horovod_lb.recipe.rate import STARTS
 from horovod_lb.study.data import Data
 from horovod_lb.study.measurements import Measurement, each_once
+from horovod_lb.study.noise import Ema, Noise
 from horovod_lb.study.optimizers import Momentum, Optimizer, WeightDecay
 from horovod_lb.study.sam import Sam
 from horovod_lb.study.schedules import ConstantSchedule, Schedule
@@ -28,6 +29,13 @@ def _start(value: Any) -> str | float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value not in STARTS and not (number and 0 <= value < float("inf")):
         raise refuse(f"{', '.join(STARTS)} or a number >= 0 is needed")
+    return cast("str | float", value)
+
+
+def _loss_scale(value: Any) -> str | float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "dynamic" and not (number and 0 < value < float("inf")):
+        raise refuse("dynamic or a number > 0 is needed")
     return cast("str | float", value)
 
 
@@ -117,9 +125,12 @@ class Recipe(Section):
     optimizer: Optimizer = Momentum(kind="momentum")
     sam: Sam | None = None
     weight_decay: WeightDecay = WeightDecay()
+    noise: Noise = Noise()
+    ema: Ema | None = None
     label_smoothing: UnitInterval = 0
     clip_global_norm: Positive | None = None
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    loss_scale: Annotated[str | float, PlainValidator(_loss_scale)] = "dynamic"
     communication: Communication = Communication()
 
 

@@ -11,9 +11,11 @@ from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES
 from horovod_lb.distributed.optimizer import innermost
 from horovod_lb.errors import RecipeError
+from horovod_lb.noise import GradientNoise
 from horovod_lb.optimizers import LAMB, LARS, LayerWise, MomentumSGD, variables_of
 from horovod_lb.optimizers.adaptive import LayerAdaptive
 from horovod_lb.training.context import RunContext
+from horovod_lb.training.precision import scaled
 from horovod_lb.training.schedule import RecipeSchedule
 
 _KINDS = {
@@ -35,7 +37,7 @@ def policy(precision: str) -> str:
 
 
 def optimizer(run: RunContext, learning_rate: Any = None) -> keras.optimizers.Optimizer:
-    """The optimizer of the recipe, with its schedule, decoupled weight decay and clipping."""
+    """The optimizer of the recipe: schedule, decoupled decay, clipping, average, noise, fixed loss scale."""
     recipe = run.recipe
     options = {key: value for key, value in recipe["optimizer"].items() if value is not None}
     kind = options.pop("kind")
@@ -47,15 +49,22 @@ def optimizer(run: RunContext, learning_rate: Any = None) -> keras.optimizers.Op
         learning_rate = RecipeSchedule(recipe, run.info.train_examples, run.world.size)
     if recipe["clip_global_norm"] is not None:
         options["global_clipnorm"] = recipe["clip_global_norm"]
+    if average := recipe.get("ema"):
+        options["use_ema"] = True
+        options["ema_momentum"] = average["decay"]
+        options["ema_overwrite_frequency"] = average["overwrite_every"]
     decay = recipe["weight_decay"]
     if decay["value"] and (decay["kind"] == "decoupled" or kind == "lars"):
         options["weight_decay"] = decay["value"]
     elif kind == "adamw":
         options["weight_decay"] = 0.0  # Keras' default is another
     built = _KINDS[kind](learning_rate=learning_rate, **options)
-    if around is None:
-        return built
-    return LayerWise(built, min_ratio=around["min"], max_ratio=around["max"], on=around["on"])
+    if around is not None:
+        built = LayerWise(built, min_ratio=around["min"], max_ratio=around["max"], on=around["on"])
+    noise = recipe.get("noise")
+    if noise and noise["gradients"]:
+        built = GradientNoise(built, noise["gradients"], noise["gradients_decay"], run.seed)
+    return scaled(recipe, built)
 
 
 def penalty(recipe: Mapping[str, Any], optimizer: keras.optimizers.Optimizer) -> float:

@@ -25,7 +25,8 @@ from horovod_lb.distributed import DistributedOptimizer, check_identical
 from horovod_lb.distributed.broadcast import broadcast_variables
 from horovod_lb.errors import DataError
 from horovod_lb.measure import Measurements
-from horovod_lb.training import build, checkpoint
+from horovod_lb.training import build, checkpoint, precision
+from horovod_lb.training.averaging import Averaging
 from horovod_lb.training.checkpoint import Position
 from horovod_lb.training.context import RunContext
 from horovod_lb.training.control import Control
@@ -93,9 +94,13 @@ class Loop:
             loss=loss,
             sam=recipe.get("sam"),
             groups=run.resolved.batch.groups,
+            noise=recipe.get("noise"),
+            classes=data.info.classes,
             watch=self.measurements.watch,
         )
         self.evaluate = Evaluation(model, data.info.normalization, loss)
+        average = recipe.get("ema") or {}
+        self.averaging = Averaging(optimizer, model.trainable_variables, average.get("evaluate", "averaged"))
         batch = run.resolved.batch
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
         self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
@@ -132,6 +137,7 @@ class Loop:
         check_identical(self.model.trainable_variables, "at the end of training")
         hooks.on_train_end()
         return Result("completed", "ok", None, {**self._speed(), **self._test()})
+        self.averaging.finish()
 
     def _epoch(
         self,
@@ -189,10 +195,9 @@ class Loop:
 
     def _end_epoch(self, epoch: int, step: int, sums: np.ndarray, seconds: float) -> dict[str, Any]:
         self.step.statistics.average()
-        if step == self.run.resolved.timeline.total_steps:
-            self.optimizer.finalize_variable_values(self.model.trainable_variables)
         started = time.monotonic()
-        train, val = means(sums), self.evaluate(self.data.val)
+        with self.averaging.evaluated():
+            train, val = means(sums), self.evaluate(self.data.val)
         self._accuracy = val["accuracy"]
         measured = self.measurements.epoch(epoch) if self._finite_weights() else {}
         row = {
@@ -208,6 +213,7 @@ class Loop:
             **measured,
         }
         if self.run.info.classes > 10:
+            **precision.columns(self.optimizer, step),
             row["val_top5"] = val["top5"]
         if self.writes:
             self.run.life.append_metrics(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from horovod_lb.data import AS_STORED
 from horovod_lb.distributed import DistributedOptimizer
+from horovod_lb.noise import ActivationNoise
 from horovod_lb.training.loss import count
 from horovod_lb.training.statistics import MovingStatistics
 from horovod_lb.training.streams import GroupStreams
@@ -47,6 +49,7 @@ class Passes:
         seed: of the random streams.
         penalty: λ of the L2 penalty (λ/2)‖w‖².
         penalized: the variables under it.
+        noise: on the activations.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Passes:
         seed: int = 0,
         penalty: float = 0.0,
         penalized: Sequence[Any] = (),
+        noise: ActivationNoise | None = None,
     ) -> None:
         self.statistics = MovingStatistics(model)
         self._model = model
@@ -66,7 +70,8 @@ class Passes:
         self._variables = model.trainable_variables
         self._loss = loss
         self._normalize = normalize
-        self._streams = GroupStreams(model, seed)
+        self._noise = noise
+        self._streams = GroupStreams(model, seed, noise.states if noise else ())
         self._penalty = penalty
         self._penalized = list(penalized) if penalty else []
 
@@ -98,7 +103,7 @@ class Passes:
         self, x: Any, y: Any, step: Any, group: Any, run: Callable[[Callable[[], Any]], Any]
     ) -> tuple[list[Any], Any]:
         self._streams.set(step, group)
-        with tf.GradientTape() as tape:
+        with self._noise or nullcontext(), tf.GradientTape() as tape:
             outputs = run(lambda: self._model(self._normalize(tf.cast(x, tf.float32)), training=True))
             losses = self._loss(y, outputs)
             loss = tf.reduce_mean(losses)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,10 @@ from horovod_lb.data import AS_STORED
 from horovod_lb.data.portion import Group
 from horovod_lb.distributed import DistributedOptimizer
 from horovod_lb.recipe.sam import shared_groups
-from horovod_lb.training.blocks import Stage
+from horovod_lb.training.deal import WHOLE, deal
 from horovod_lb.training.loss import cross_entropy
-from horovod_lb.training.passes import Part, Passes, zeros
+from horovod_lb.training.noise import StepNoise
+from horovod_lb.training.passes import Passes, zeros
 from horovod_lb.training.sam import Climb, OwnAscent, SharedAscent
 
 
@@ -37,6 +37,7 @@ class TrainingStep:
         loss: (labels, outputs) -> float32 [n]; default: cross-entropy of logits.
         sam: `recipe.sam` of a study; None: no sharpness-aware minimization.
         groups: of a global batch, on all ranks; asked for by `sam` alone.
+        noise: `recipe.noise` of a study; None: none. `classes`: those that a noisy label is one of.
         watch: sees the gradient of every group, in the graph; see `measure.watch.GradientWatch`.
     """
 
@@ -53,11 +54,16 @@ class TrainingStep:
         loss: Callable[[Any, Any], Any] | None = None,
         sam: Mapping[str, Any] | None = None,
         groups: int = 1,
+        noise: Mapping[str, Any] | None = None,
+        classes: int = 0,
         watch: Any = None,
     ) -> None:
         self._optimizer = optimizer
         self._variables = model.trainable_variables
-        decay_at = sam["decay_at"] if sam else "w_eps"
+        self._noise = StepNoise(model, noise, seed, classes) if noise else None
+        moved = self._noise.weights if self._noise else None
+        # Where the weights are moved, the decay stays at w, and the data's loss alone is taken elsewhere.
+        decay_at = sam["decay_at"] if sam else "w" if moved else "w_eps"
         self._penalty = penalty if decay_at == "w" else 0.0
         self._penalized = {id(variable) for variable in penalized}
         self._passes = Passes(
@@ -69,6 +75,7 @@ class TrainingStep:
             penalty=penalty if decay_at == "w_eps" else 0.0,
             penalized=penalized,
         )
+            noise=self._noise.activations if self._noise else None,
         self.statistics = self._passes.statistics
         self._gradients = self._passes.first
         self._sam = sam is not None
@@ -81,6 +88,8 @@ class TrainingStep:
                 self._shared = SharedAscent(self._passes, climb, optimizer, self._variables, together, groups)
                 self._gradients = self._shared.gradients
         if watch:
+        # w, where the variables themselves are elsewhere while gradients are taken.
+        self._weights = self._shared.weights if self._shared else moved.saved if moved else self._variables
             self._gradients = self._watched(self._gradients, watch)
         self._counts = 4 + (watch.width if watch else 0)
         self._gradient_sums: list[tf.Variable] = []
@@ -109,10 +118,13 @@ class TrainingStep:
         unequal = mine * ranks != batch
         if unequal:
             self.statistics.begin_unequal_step()
+        if self._noise:
+            groups = self._noise.labels(groups, step, first_group, batch, ranks)
+            self._noise.begin(t)
         t = tf.constant(step, tf.int64)
         number, accumulated = first_group // len(groups), 0
-        stages = self._shared.stages(ranks, number) if self._shared else [_WHOLE]
-        performed = _deal(groups, first_group, stages)
+        stages = self._shared.stages(ranks, number) if self._shared else [WHOLE]
+        performed = deal(groups, first_group, stages)
         for position, (stage, parts) in enumerate(performed):
             if self._shared and position:
                 self._shared.leave()
@@ -149,8 +161,7 @@ class TrainingStep:
 
         def both(x: Any, y: Any, *place: Any, **last: Any) -> Any:
             found, counts = gradients(x, y, *place, **last)
-            weights = self._shared.weights if self._shared else self._variables
-            whole = self._with_decay(found, weights)
+            whole = self._with_decay(found, self._weights)
             return found, tf.concat([counts, watch.group(whole, tf.size(y))], 0)
 
         return both
@@ -178,6 +189,8 @@ class TrainingStep:
         if empty:
             gradients, counts = self._no_gradients(x, y, step, group), zeros([self._counts], tf.float32)
         else:
+        if self._noise and self._noise.weights:
+            self._noise.weights.restore()
             gradients, counts = self._gradients(x, y, step, group, weight, first=not accumulated, last=True)
         if away and self._shared:
             self._shared.descend()
@@ -230,33 +243,3 @@ class TrainingStep:
     def _make_sums(self) -> None:
         if not self._gradient_sums:
             self._gradient_sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
-
-
-_WHOLE = Stage(range(sys.maxsize), range(0), False)
-
-
-def _deal(
-    groups: Sequence[Group], first_group: int, stages: Sequence[Stage]
-) -> list[tuple[Stage, list[Part]]]:
-    """This rank's groups that have examples, by the stage in which it works through them.
-
-    Left out: stages without any, but for those in which ranks exchange.
-    """
-    numbers = range(first_group, first_group + len(groups))
-    ordered = [
-        [number for number in numbers if number in stage.groups and len(groups[number - first_group][1])]
-        for stage in stages
-    ]
-    flat = [number for members in ordered for number in members]
-    mine = sum(len(y) for _, y in groups)
-
-    def part(number: int) -> Part:
-        x, y = groups[number - first_group]
-        group = tf.constant(number, tf.int64)
-        return Part(group, x, y, len(y) / mine, number == flat[0], number == flat[-1])
-
-    return [
-        (stage, [part(number) for number in members])
-        for stage, members in zip(stages, ordered, strict=True)
-        if members or stage.spans
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -15,11 +16,12 @@ class GroupStreams:
     """Sets the state of every `keras.random.SeedGenerator` in a model before a group is worked through.
 
     Keyed by (seed, step, group) and nothing else, the masks of a group are the same on whichever rank it
-    falls, and in a resumed run.
+    falls, and in a resumed run. `more` are the states of generators outside of the model.
     """
 
-    def __init__(self, model: Any, seed: int) -> None:
-        self._states = [variable for variable in model.non_trainable_variables if is_random_state(variable)]
+    def __init__(self, model: Any, seed: int, more: Iterable[Any] = ()) -> None:
+        own = [variable for variable in model.non_trainable_variables if is_random_state(variable)]
+        self._states = [*own, *more]
         self._seed = seed % 2**63
 
     def set(self, step: Any, group: Any) -> None:

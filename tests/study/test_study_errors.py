@@ -26,7 +26,8 @@ ONE_LINE = [
         [("  batch_size: 256\n", "  bach_size: 256\n  batch_size: 256\n")],
         "study.yaml:8: recipe.bach_size: unknown key; allowed here: "
         "batch_size, groups, epochs, budget, remainder, reference, scaling, warmup, schedule, optimizer, "
-        "sam, weight_decay, label_smoothing, clip_global_norm, precision, communication; "
+        "sam, weight_decay, noise, ema, label_smoothing, clip_global_norm, precision, loss_scale, "
+        "communication; "
         "did you mean recipe.batch_size?",
     ),
     (
