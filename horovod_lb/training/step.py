@@ -36,8 +36,8 @@ class TrainingStep:
         penalized: the variables under it.
         loss: (labels, outputs) -> float32 [n]; default: cross-entropy of logits.
         sam: `recipe.sam` of a study; None: no sharpness-aware minimization.
-        groups: of a global batch, on all ranks; asked for by `sam` alone.
         noise: `recipe.noise` of a study; None: none. `classes`: those that a noisy label is one of.
+        groups: of a global batch, on all ranks; asked for by `sam` alone.
         watch: sees the gradient of every group, in the graph; see `measure.watch.GradientWatch`.
     """
 
@@ -53,9 +53,9 @@ class TrainingStep:
         penalized: Sequence[Any] = (),
         loss: Callable[[Any, Any], Any] | None = None,
         sam: Mapping[str, Any] | None = None,
-        groups: int = 1,
         noise: Mapping[str, Any] | None = None,
         classes: int = 0,
+        groups: int = 1,
         watch: Any = None,
     ) -> None:
         self._optimizer = optimizer
@@ -74,8 +74,8 @@ class TrainingStep:
             seed=seed,
             penalty=penalty if decay_at == "w_eps" else 0.0,
             penalized=penalized,
-        )
             noise=self._noise.activations if self._noise else None,
+        )
         self.statistics = self._passes.statistics
         self._gradients = self._passes.first
         self._sam = sam is not None
@@ -87,9 +87,9 @@ class TrainingStep:
             else:
                 self._shared = SharedAscent(self._passes, climb, optimizer, self._variables, together, groups)
                 self._gradients = self._shared.gradients
-        if watch:
         # w, where the variables themselves are elsewhere while gradients are taken.
         self._weights = self._shared.weights if self._shared else moved.saved if moved else self._variables
+        if watch:
             self._gradients = self._watched(self._gradients, watch)
         self._counts = 4 + (watch.width if watch else 0)
         self._gradient_sums: list[tf.Variable] = []
@@ -118,10 +118,10 @@ class TrainingStep:
         unequal = mine * ranks != batch
         if unequal:
             self.statistics.begin_unequal_step()
+        t = tf.constant(step, tf.int64)
         if self._noise:
             groups = self._noise.labels(groups, step, first_group, batch, ranks)
             self._noise.begin(t)
-        t = tf.constant(step, tf.int64)
         number, accumulated = first_group // len(groups), 0
         stages = self._shared.stages(ranks, number) if self._shared else [WHOLE]
         performed = deal(groups, first_group, stages)
@@ -189,11 +189,11 @@ class TrainingStep:
         if empty:
             gradients, counts = self._no_gradients(x, y, step, group), zeros([self._counts], tf.float32)
         else:
-        if self._noise and self._noise.weights:
-            self._noise.weights.restore()
             gradients, counts = self._gradients(x, y, step, group, weight, first=not accumulated, last=True)
         if away and self._shared:
             self._shared.descend()
+        if self._noise and self._noise.weights:
+            self._noise.weights.restore()
         if accumulated:
             gradients = [
                 None if gradient is None else total + weight * tf.convert_to_tensor(gradient)
