@@ -93,14 +93,14 @@ class Loop:
             penalized=build.decayed_variables(model, recipe["weight_decay"]["exclude"]),
             loss=loss,
             sam=recipe.get("sam"),
-            groups=run.resolved.batch.groups,
             noise=recipe.get("noise"),
             classes=data.info.classes,
+            groups=run.resolved.batch.groups,
             watch=self.measurements.watch,
         )
-        self.evaluate = Evaluation(model, data.info.normalization, loss)
         average = recipe.get("ema") or {}
         self.averaging = Averaging(optimizer, model.trainable_variables, average.get("evaluate", "averaged"))
+        self.evaluate = Evaluation(model, data.info.normalization, loss)
         batch = run.resolved.batch
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
         self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
@@ -135,9 +135,9 @@ class Loop:
                 if self.model.stop_training:
                     break
         check_identical(self.model.trainable_variables, "at the end of training")
+        self.averaging.finish()
         hooks.on_train_end()
         return Result("completed", "ok", None, {**self._speed(), **self._test()})
-        self.averaging.finish()
 
     def _epoch(
         self,
@@ -210,10 +210,10 @@ class Loop:
             "val_accuracy": val["accuracy"],
             "images_per_second": self._pace.epoch,
             "seconds": seconds + time.monotonic() - started,
+            **precision.columns(self.optimizer, step),
             **measured,
         }
         if self.run.info.classes > 10:
-            **precision.columns(self.optimizer, step),
             row["val_top5"] = val["top5"]
         if self.writes:
             self.run.life.append_metrics(row)
