@@ -18,8 +18,8 @@ from horovod_lb.runs.metrics import COLUMNS as METRICS
 class Record:
     """A run: its specification (`run.json`), its state, and what it has written so far.
 
-    `epochs` holds the rows of `metrics.csv`, one an epoch, rising; `lives` the provenance of each life,
-    oldest first.
+    `epochs` holds the rows of `metrics.csv`, one an epoch, rising; `steps` those of `steps.csv`; `lives` the
+    provenance of each life, oldest first.
     """
 
     run_id: str
@@ -29,6 +29,7 @@ class Record:
     outcome: str | None = None
     exit: Mapping[str, Any] = field(default_factory=dict)
     epochs: tuple[Mapping[str, Any], ...] = ()
+    steps: tuple[Mapping[str, Any], ...] = ()
     lives: tuple[Mapping[str, Any], ...] = ()
     wall_seconds: float | None = None
     directory: Path | None = None
@@ -107,6 +108,7 @@ def read(directory: RunDirectory) -> Record:
         reason=reason or ("ended without an exit record" if state is State.LOST else None),
         exit=exit_record,
         epochs=_epochs(directory),
+        steps=tuple(directory.read_steps()),
         lives=tuple(_lives(directory)),
         wall_seconds=_wall_seconds(directory, exit_record),
         directory=directory.path,

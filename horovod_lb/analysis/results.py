@@ -20,7 +20,7 @@ from horovod_lb.analysis.points import (
 )
 from horovod_lb.analysis.provenance import provenance
 from horovod_lb.analysis.record import Record
-from horovod_lb.analysis.runs import epochs_table, in_order, runs_table
+from horovod_lb.analysis.runs import epochs_table, in_order, runs_table, steps_table
 from horovod_lb.analysis.source import Source, Watch, gather
 from horovod_lb.analysis.table import Table
 from horovod_lb.analysis.wide import Wide, wide
@@ -50,9 +50,11 @@ class Results:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """The CSV tables by file name without suffix."""
+        steps = {"steps": steps_table(self.records)} if any(run.steps for run in self.records) else {}
         return {
             "runs": runs_table(self.records, self.axes),
             "epochs": epochs_table(self.records),
+            **steps,
             "accuracy": accuracy_table(self.points, self.axes),
             "accuracy_wide": self.grid.table(),
             "error_wide": self.grid.table(error=True),

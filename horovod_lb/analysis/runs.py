@@ -1,4 +1,4 @@
-"""`runs.csv`, a row a run, and `epochs.csv`, a row an epoch."""
+"""`runs.csv`, a row a run, `epochs.csv`, a row an epoch, and `steps.csv`, a row a step."""
 
 from __future__ import annotations
 
@@ -60,6 +60,13 @@ def epochs_table(records: Sequence[Record]) -> Table:
     """`epochs.csv`: every row that the runs have written, also those of runs that are not finished."""
     columns = (*EPOCH_COLUMNS, *measurements(records))
     return Table(columns, [{"run_id": record.run_id, **row} for record in records for row in record.epochs])
+
+
+def steps_table(records: Sequence[Record]) -> Table:
+    """`steps.csv`: what measurements kept of single steps (`by_step`)."""
+    names = {name for record in records for name in (record.steps[0] if record.steps else ())}
+    columns = ("run_id", "step", *sorted(names - {"step"}))
+    return Table(columns, [{"run_id": record.run_id, **row} for record in records for row in record.steps])
 
 
 def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Measurement(keras.callbacks.Callback, ABC):
     """
 
     variables: Sequence[Any] = ()
+    by_step = False
 
     @property
     @abstractmethod
@@ -37,6 +38,15 @@ class Measurement(keras.callbacks.Callback, ABC):
     @abstractmethod
     def measure(self, epoch: int) -> dict[str, float | None]:
         """The columns at the end of an epoch (from 1) that is due; None where there is no value."""
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """The names of what `latest` has."""
+        return ()
+
+    def latest(self) -> dict[str, float | None]:
+        """What was measured after the step that has just ended; empty where it was not due."""
+        return {}
 
     def due(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 1) is measured; the last one always is."""
@@ -54,15 +64,17 @@ class Distance(Measurement):
 
     Args:
         every_steps: the fits take the distance after every so many updates.
+        by_step: a run keeps these distances in its `steps.csv`.
 
     In `model.fit` it stands after `Synchronize`, whose weights it starts from.
     """
 
-    def __init__(self, every_steps: int = 1) -> None:
+    def __init__(self, every_steps: int = 1, by_step: bool = False) -> None:
         super().__init__()
         if every_steps < 1:
             raise ValueError(f"every_steps must be at least 1, not {every_steps}")
-        self.every_steps = every_steps
+        self.every_steps, self.by_step = every_steps, by_step
+        self._latest: float | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -90,10 +102,20 @@ class Distance(Measurement):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """One more point, where it is due and the step was not skipped."""
         t, state = int(self._optimizer.iterations), np.array(self._state.numpy())
+        self._latest = None
         if t % self.every_steps == 0 and t > state[0]:
-            growth = Growth(state[1:])
-            growth.add(t, self.distance())
+            self._latest, growth = self.distance(), Growth(state[1:])
+            growth.add(t, self._latest)
             self._state.assign(np.concatenate([[t], growth.state]))
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """`distance`."""
+        return ("distance",)
+
+    def latest(self) -> dict[str, float | None]:
+        """See `step_columns`."""
+        return {} if self._latest is None else {"distance": self._latest}
 
     def distance(self) -> float:
         """‖w − w_0‖₂ now."""
@@ -178,13 +200,15 @@ class TrustRatios(Measurement):
 
     Args:
         every_steps: of how many steps one is looked at.
+        by_step: a run keeps these ratios in its `steps.csv`.
     """
 
-    def __init__(self, every_steps: int = 1) -> None:
+    def __init__(self, every_steps: int = 1, by_step: bool = False) -> None:
         super().__init__()
         if every_steps < 1:
             raise ValueError(f"every_steps must be at least 1, not {every_steps}")
-        self.every_steps = every_steps
+        self.every_steps, self.by_step = every_steps, by_step
+        self._latest: dict[str, float | None] = {}
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -210,10 +234,14 @@ class TrustRatios(Measurement):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Add the ratios of this step."""
+        self._latest = {}
         if int(self._optimizer.iterations) % self.every_steps:
             return
         ratios = np.array(list(self._adaptive.trust_ratios().values()))
         known = np.isfinite(ratios)
+        if self.by_step:
+            values = [float(ratio) if finite else None for ratio, finite in zip(ratios, known, strict=True)]
+            self._latest = dict(zip(self.step_columns, values, strict=True))
         state = np.array(self._state.numpy())
         sums, counts, lowest, highest = state[:, : len(ratios)]
         sums[known] += ratios[known]
@@ -221,6 +249,15 @@ class TrustRatios(Measurement):
         lowest[known] = np.minimum(lowest[known], ratios[known])
         highest[known] = np.maximum(highest[known], ratios[known])
         self._state.assign(state)
+
+    @property
+    def step_columns(self) -> tuple[str, ...]:
+        """`trust_ratio[<path>]` for each adapted variable."""
+        return self.columns[2:]
+
+    def latest(self) -> dict[str, float | None]:
+        """See `step_columns`."""
+        return self._latest
 
     def measure(self, epoch: int) -> dict[str, float | None]:
         """See `columns`; the sums begin anew."""

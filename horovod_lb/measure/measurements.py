@@ -59,6 +59,7 @@ class Measurements:
             measurement.set_params({"epochs": epochs})
             measurement.prepare(model, optimizer)
             self._all.append(measurement)
+        self._rows: list[dict[str, Any]] = []
         self._noise = next((one for one in self._all if isinstance(one, NoiseScale)), None)
 
     @property
@@ -77,6 +78,15 @@ class Measurements:
             self._noise.add(sums, batch)
         for one in self._all:
             one.on_train_batch_end(step)
+        kept = [one for one in self._all if one.by_step]
+        if found := {name: value for one in kept for name, value in one.latest().items()}:
+            columns = [name for one in kept for name in one.step_columns]
+            self._rows.append({"step": step + 1, **dict.fromkeys(columns), **found})
+
+    def take_rows(self) -> list[dict[str, Any]]:
+        """The rows of `steps.csv` since the last call."""
+        rows, self._rows = self._rows, []
+        return rows
 
     def epoch(self, epoch: int) -> dict[str, float | None]:
         """The columns at the end of an epoch (from 1), empty where there is no value; collective."""

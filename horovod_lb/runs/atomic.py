@@ -13,7 +13,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def append_line(path: Path, line: str) -> None:
     """Appends `line` (without its newline) to the file `path` and waits until it is on the disk."""
-    if "\n" in line:
+    append_lines(path, [line])
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Appends `lines` by one write; a crash in it leaves some of the first of them."""
+    if any("\n" in line for line in lines):
         raise ValueError("a line holds no line break")
+    data = "".join(f"{line}\n" for line in lines).encode()
     with _clear_errors(path, "the lines it had are kept"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
@@ -94,7 +100,7 @@ def append_line(path: Path, line: str) -> None:
             if end < os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, end)
             try:
-                _write_all(descriptor, line.encode() + b"\n")
+                _write_all(descriptor, data)
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise

@@ -1,6 +1,7 @@
 """The run directory: every file name of design and disk in one place, and what the files say together.
 
-run.json  metrics.csv  events.jsonl  heartbeat.json  checkpoints/  segments/<n>/  STOP  exit.json
+run.json  metrics.csv  steps.csv  events.jsonl  heartbeat.json  checkpoints/  segments/<n>/  STOP  exit.json
+model.keras and tensorboard/ where they were asked for
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ class RunDirectory:
 
     run_json = _Inside("run.json")
     metrics_csv = _Inside("metrics.csv")
+    steps_csv = _Inside("steps.csv")
     events_jsonl = _Inside("events.jsonl")
     heartbeat_json = _Inside("heartbeat.json")
     checkpoints = _Inside("checkpoints")
     segments = _Inside("segments")
     stop_file = _Inside("STOP")
     exit_json = _Inside("exit.json")
+    final_model = _Inside("model.keras")
+    tensorboard = _Inside("tensorboard")
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -108,6 +112,10 @@ class RunDirectory:
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of `metrics.csv`: epoch and step as int, numbers as float, empty cells as None."""
         return metrics.read(self.metrics_csv)
+
+    def read_steps(self) -> list[dict[str, Any]]:
+        """The rows of `steps.csv`, which there is where a measurement asks for it (`by_step`)."""
+        return metrics.read(self.steps_csv)
 
     def read_events(self) -> list[dict[str, Any]]:
         """The events in order; lines that are not JSON objects are left out."""

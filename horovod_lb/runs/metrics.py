@@ -1,14 +1,14 @@
-"""`metrics.csv`: a row an epoch, appended; a partial last line is ignored."""
+"""`metrics.csv`, a row an epoch, and `steps.csv`, a row a step: appended; a partial last line is ignored."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from horovod_lb.runs.atomic import append_line, read_lines, write_text
+from horovod_lb.runs.atomic import append_line, append_lines, read_lines, write_text
 
 COLUMNS = (
     "epoch",
@@ -57,10 +57,24 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
         append_line(path, _line([row.get(name) for name in header]))
 
 
-def truncate(path: Path, epoch: int) -> None:
-    """Drops the rows after `epoch`: what a life wrote beyond the checkpoint that the next starts from."""
+def append_steps(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Appends `rows` of `steps.csv`, all with the same columns, `step` first."""
+    if not rows:
+        return
+    columns = list(rows[0])
+    lines = [_line([row[name] for name in columns]) for row in rows]
+    if not path.exists():
+        write_text(path, "\n".join([_line(columns), *lines]) + "\n")
+    else:
+        append_lines(path, lines)
+
+
+def truncate(path: Path, last: int, column: str = "epoch") -> None:
+    """Drops the rows whose `column` is after `last`: what a life wrote beyond the checkpoint that the next
+    starts from.
+    """
     rows = read(path)
-    kept = [row for row in rows if row["epoch"] is not None and row["epoch"] <= epoch]
+    kept = [row for row in rows if row[column] is not None and row[column] <= last]
     if len(kept) < len(rows):
         write_text(path, _text(list(rows[0]), kept))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +39,19 @@ class Life:
         self.fence()
         metrics.append(self.run.metrics_csv, row)
 
-    def truncate_metrics(self, epoch: int) -> None:
-        """Drops the rows after `epoch`, which this life trains again from a checkpoint."""
+    def append_steps(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends rows to `steps.csv`: `step`, the steps done, then what was measured after it."""
+        self.fence()
+        metrics.append_steps(self.run.steps_csv, rows)
+
+    def truncate_metrics(self, epoch: int, step: int | None = None) -> None:
+        """Drops the rows after `epoch`, and in `steps.csv` those after `step`, which this life trains again
+        from a checkpoint.
+        """
         self.fence()
         metrics.truncate(self.run.metrics_csv, epoch)
+        if step is not None:
+            metrics.truncate(self.run.steps_csv, step, "step")
 
     def heartbeat(self, **fields: Any) -> None:
         """Replaces `heartbeat.json`: a sign of life and where the training stands.

@@ -19,10 +19,11 @@ class NoiseScale(Section):
 
 
 class Distance(Section):
-    """Distance from the initial weights, and how it grows, from every so many steps."""
+    """Distance from the initial weights, and how it grows; every so many steps, which `by_step` keeps."""
 
     kind: Literal["distance"]
     every_steps: Count = 1
+    by_step: bool = False
 
 
 class _Probe(Section):
@@ -64,10 +65,11 @@ class SignalToNoise(Section):
 
 
 class TrustRatios(Section):
-    """Trust ratios of LARS, LAMB and layer-wise optimizers, from every so many steps."""
+    """Trust ratios of LARS, LAMB and layer-wise optimizers; every so many steps, which `by_step` keeps."""
 
     kind: Literal["trust_ratios"]
     every_steps: Count = 1
+    by_step: bool = False
 
 
 def _by_name(value: Any) -> Any:

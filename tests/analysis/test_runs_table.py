@@ -264,3 +264,15 @@ def test_a_table_that_cannot_be_written_is_named(batch_by_warmup: Folder, tmp_pa
 def test_accuracies_in_percent_are_pointed_out(folder: Folder) -> None:
     folder.run("one", {}, 0, [50.0, 97.5])
     assert any("above 1" in note for note in collect(folder.path).notes())
+
+
+def test_steps_of_runs_that_kept_them(folder: Folder) -> None:
+    folder.run("plain", accuracies=[0.5])
+    assert "steps" not in collect(folder.path).tables
+    (folder.run("kept", accuracies=[0.5]) / "steps.csv").write_text(
+        "step,trust_ratio[dense/kernel],distance\n1,,0.25\n2,0.5,0.75\n3,"
+    )
+    assert table(folder.path, "steps") == [
+        {"run_id": "kept", "step": "1", "distance": "0.25", "trust_ratio[dense/kernel]": ""},
+        {"run_id": "kept", "step": "2", "distance": "0.75", "trust_ratio[dense/kernel]": "0.5"},
+    ]

@@ -47,10 +47,13 @@ def fit(softmax: Any, optimizer: Any, callbacks: list[Any], epochs: int = 4) -> 
 
 @pytest.mark.parametrize("every", [1, 3])
 def test_distance_and_its_fits(softmax: Any, every: int) -> None:
-    keep = Keep()
-    history = fit(softmax, keras.optimizers.SGD(0.05), [keep, Distance(every_steps=every)])
+    distance = Distance(every_steps=every)
+    keep = Keep(distance.latest)
+    history = fit(softmax, keras.optimizers.SGD(0.05), [distance, keep])
     distances = [np.linalg.norm(w - keep.weights[0]) for w in keep.weights]
     assert len(distances) == 1 + 4 * 7
+    expected = [{"distance": pytest.approx(d, rel=1e-5)} for d in distances[every::every]]
+    assert [found for found in keep.seen if found] == expected
     np.testing.assert_allclose(history["distance"], distances[7::7], rtol=1e-5)
     t = np.arange(every, 29, every)
     d = np.array(distances)[t]

@@ -21,6 +21,7 @@ ALL: list[dict[str, Any]] = [
     {"kind": "hessian", "every_epochs": 2, "examples": 300, "iterations": 30, "probes": 2},
     {"kind": "signal_to_noise", "every_epochs": 2, "examples": 600, "batches": 2},
 ]
+KEPT = [ALL[0], {**ALL[1], "by_step": True}, {**ALL[2], "by_step": True}]
 LARS = {"kind": "lars", "coefficient": 0.01}
 
 
@@ -65,13 +66,22 @@ class _StopAt(keras.callbacks.Callback):
 def check_a_stopped_run_measures_what_an_uninterrupted_one_does(here: Here) -> None:
     """Stopped in mid-epoch: averages, fits, sums of ratios and initial weights come from the checkpoint."""
     slow = {"batch_size": 60, "epochs": 2}
-    _, whole, _ = train(here, _point("measured-whole", ALL[:3], **slow), mlp)
-    point = _point("measured-stopped", ALL[:3], **slow)
+    _, whole, _ = train(here, _point("measured-whole", KEPT, **slow), mlp)
+    point = _point("measured-stopped", KEPT, **slow)
     state, directory, _ = train(here, point, mlp, callbacks=[_StopAt(here, "measured-stopped", 7)])
     assert state == "stopped"
     state, directory, _ = train(here, point, mlp)
     assert state == "completed"
-    assert _measured(directory.read_metrics()) == _measured(whole.read_metrics())
+    here.comm.barrier()
+    epochs, steps = whole.read_metrics(), whole.read_steps()
+    assert _measured(directory.read_metrics()) == _measured(epochs)
+    assert directory.read_steps() == steps
+    assert [row["step"] for row in steps] == list(range(1, 49))
+    assert [steps[row["step"] - 1]["distance"] for row in epochs] == [row["distance"] for row in epochs]
+    ratio = next(name for name in steps[0] if name.startswith("trust_ratio["))
+    kept = [row[ratio] for row in steps]
+    assert kept[::2] == [None] * 24
+    assert np.mean(kept[1:24:2]) == pytest.approx(epochs[0][ratio])
 
 
 @ranks(1, 2)

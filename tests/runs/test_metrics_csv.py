@@ -56,6 +56,34 @@ def test_a_row_cut_off_anywhere_is_ignored_and_replaced(tmp_path: Path, cut: int
     assert path.read_bytes() == data
 
 
+def test_steps_are_appended_together_and_dropped_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "steps.csv"
+    metrics.append_steps(path, [])
+    metrics.truncate(path, 3, "step")
+    assert not path.exists()
+    rows = [{"step": step, "distance": step / 3, "other": None} for step in range(1, 8)]
+    metrics.append_steps(path, rows[:4])
+    metrics.append_steps(path, rows[4:])
+    assert path.read_text().splitlines()[0] == "step,distance,other"
+    assert metrics.read(path) == rows
+    metrics.truncate(path, 3, "step")
+    assert metrics.read(path) == rows[:3]
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_steps_cut_off_anywhere_leave_whole_rows(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "steps.csv"
+    rows = [{"step": step, "distance": 1.5} for step in range(1, 8)]
+    metrics.append_steps(path, rows[:2])
+    metrics.append_steps(path, rows[2:])
+    path.write_bytes(path.read_bytes()[:-cut])
+    found = metrics.read(path)
+    assert found == rows[: len(found)] and len(found) >= 7 - (cut + 5) // 6
+    metrics.truncate(path, len(found), "step")
+    metrics.append_steps(path, rows[len(found) :])
+    assert metrics.read(path) == rows
+
+
 def test_a_header_cut_off_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("epoch,st")

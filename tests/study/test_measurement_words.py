@@ -12,7 +12,7 @@ def test_a_word_stands_for_its_defaults(runs):
     (mapping,) = runs("measure: [{kind: noise_scale, decay: 0.99}, {kind: distance, every_steps: 1}]\n")
     (other,) = runs("measure: [{kind: noise_scale, decay: 0.9}, distance]\n")
     assert word.spec["measure"] == [
-        {"kind": "distance", "every_steps": 1},
+        {"kind": "distance", "every_steps": 1, "by_step": False},
         {"kind": "noise_scale", "decay": 0.99},
     ]
     assert word.run_id == mapping.run_id != other.run_id
@@ -60,4 +60,4 @@ def test_what_is_wrong_is_said(runs, measure, message):
 def test_trust_ratios_of_every_optimizer_that_has_them(runs):
     for optimizer in ("{kind: lars}", "{kind: lamb}", "{kind: adam, layerwise: {max: 10}}"):
         (run,) = runs("measure: [trust_ratios]\n", overrides=[f"recipe.optimizer={optimizer}"])
-        assert run.spec["measure"] == [{"kind": "trust_ratios", "every_steps": 1}]
+        assert run.spec["measure"] == [{"kind": "trust_ratios", "every_steps": 1, "by_step": False}]
