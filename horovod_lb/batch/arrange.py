@@ -106,7 +106,7 @@ class _Group:
             retry=options.retry,
             max_failures=options.max_failures,
             stage_from=self.shape.stage_from,
-            environment=_environment(),
+            environment={**_environment(), **options.environment},
         )
         return Planned(
             number=number,

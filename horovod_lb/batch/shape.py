@@ -23,7 +23,7 @@ class Options:
     walltime: minutes of every job. pack: runs a job, or an element of its array, works through.
     side_by_side: launcher steps at a time (None: as many as the nodes of one run hold). throttle: elements of
     an array at a time (None: the machine's limit). retry: failed runs, too. max_failures: no new run begins
-    after so many failures. budget: node-hours.
+    after so many failures. budget: node-hours. environment: further variables for the ranks.
     """
 
     workers: int | None = None
@@ -35,6 +35,7 @@ class Options:
     retry: bool = False
     max_failures: int | None = None
     budget: float | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

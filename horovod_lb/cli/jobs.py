@@ -53,6 +53,12 @@ Throttle = Annotated[
 MaxFailures = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Begin no further run after N have failed.")
 ]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Event files for TensorBoard in each run's folder.")
+]
+Timeline = Annotated[
+    bool, typer.Option("--timeline", help="Horovod's timeline of each life, in its segments/<n>/.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 PREVIOUS = "PREVIOUS"

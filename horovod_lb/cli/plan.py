@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ import typer
 from horovod_lb.errors import RequestError
 
 if TYPE_CHECKING:
+    from horovod_lb.recipe import Batch
     from horovod_lb.study import RunSpec, Study
 
 SHOWN = 40
@@ -44,6 +45,10 @@ def plan(
         typer.Option("--audit", help="Show what in the recipes looks like a mistake; exit code 1 if so."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="K", help="Plan for K ranks a run; K divides the runs' groups."),
+    ] = None,
     show_all: Annotated[
         bool, typer.Option("--all", help=f"Print all runs, not only the first {SHOWN}.")
     ] = False,
@@ -51,7 +56,7 @@ def plan(
     """Show the runs of a study and what follows from it: batch, steps and learning rate.
 
     B is the global batch size, k the number of workers, n the examples of a group, a the groups that each
-    worker accumulates in a step.
+    worker accumulates in a step: on fewer workers there are more of them, and the weights stay the same.
     """
     from horovod_lb.study import expand, load_study, select
 
@@ -65,7 +70,7 @@ def plan(
     if as_json:
         _print_json(loaded, runs)
     else:
-        _show(loaded, runs, len(runs) if show_all else SHOWN)
+        _show(loaded, runs, len(runs) if show_all else SHOWN, workers)
     for warning in _warnings(loaded, every_run, runs):
         print(f"warning: {warning}", file=sys.stderr)
     if trace is not None:
@@ -129,7 +134,13 @@ def _with_progress(runs: list[RunSpec]) -> Iterable[RunSpec]:
     return track(runs, "Learning rates", console=Console(stderr=True), transient=True)
 
 
-def _show(study: Study, runs: list[RunSpec], limit: int) -> None:
+def _show(study: Study, runs: list[RunSpec], limit: int, workers: int | None) -> None:
+    from horovod_lb.recipe.batch import dealt
+    from horovod_lb.sweep.arrangement import dealing
+    from horovod_lb.sweep.machine import cores
+
+    room = cores()
+    here = {run.run_id: dealing(run.spec, room, workers) for run in runs}
     points = len({json.dumps(run.point) for run in runs})
     steps = sum(run.resolved.timeline.total_steps for run in runs)
     examples = runs[0].resolved.timeline.examples
@@ -139,12 +150,15 @@ def _show(study: Study, runs: list[RunSpec], limit: int) -> None:
         f"{study.name}: {_count(len(runs), 'run')} = {_count(points, 'point')}, {shown}; "
         f"{examples:,} training examples; {steps:,} steps in all"
     )
-    _print_table(*_table(runs[:limit]))
+    asked = here if workers else {run.run_id: run.resolved.batch for run in runs}
+    _print_table(*_table(runs[:limit], asked))
     if len(runs) > limit:
         print(f"... and {len(runs) - limit:,} more runs; --all shows them, --where chooses")
+    for sentence in dealt(here.values()):
+        print(f"{'' if workers else 'On this machine: '}{sentence}")
 
 
-def _table(runs: list[RunSpec]) -> tuple[list[str], list[list[str]]]:
+def _table(runs: list[RunSpec], batches: Mapping[str, Batch]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells: id, the axes that no other column shows, seed, batch, steps, rate."""
     shown = ("recipe.batch_size", "recipe.groups", "resources.workers", "recipe.epochs")
     axes = [key for key in runs[0].point if key not in shown]
@@ -152,7 +166,7 @@ def _table(runs: list[RunSpec]) -> tuple[list[str], list[list[str]]]:
     headings += ["B", "k", "n", "a", "epochs", "steps", "rate at start", "peak"]
     rows = []
     for run in runs:
-        batch, line, rate = run.resolved.batch, run.resolved.timeline, run.resolved.rate
+        batch, line, rate = batches[run.run_id], run.resolved.timeline, run.resolved.rate
         cells = [run.run_id, *(run.point[key] for key in axes), run.seed]
         cells += [batch.batch_size, batch.workers, batch.group_size, batch.groups_per_worker]
         cells += [line.epochs, line.total_steps, rate.start, rate.peak]

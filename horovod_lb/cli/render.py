@@ -30,6 +30,8 @@ def render(
     side_by_side: jobs.SideBySide = None,
     throttle: jobs.Throttle = None,
     max_failures: jobs.MaxFailures = None,
+    tensorboard: jobs.TensorBoard = False,
+    timeline: jobs.Timeline = False,
     as_json: jobs.Json = False,
 ) -> None:
     """Write the job scripts of a study and make its run folders; nothing is sent.
@@ -41,6 +43,7 @@ def render(
     from horovod_lb.batch.folders import create_runs, scripts, study_folder, write_jobs
     from horovod_lb.batch.shape import Options
     from horovod_lb.errors import RequestError
+    from horovod_lb.runs import traces
     from horovod_lb.study import expand, load_study, select
 
     loaded = load_study(study, set_ or ())
@@ -58,6 +61,7 @@ def render(
         side_by_side=side_by_side,
         throttle=throttle,
         max_failures=max_failures,
+        environment=traces.environment(tensorboard=tensorboard, timeline=timeline),
     )
     specs = [spec.spec for spec in chosen]
     planned = plan_jobs(specs, site, folder=out, options=options)

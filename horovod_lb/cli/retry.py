@@ -38,6 +38,8 @@ def retry(
     side_by_side: jobs.SideBySide = None,
     throttle: jobs.Throttle = None,
     max_failures: jobs.MaxFailures = None,
+    tensorboard: jobs.TensorBoard = False,
+    timeline: jobs.Timeline = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent, and write nothing.")
     ] = False,
@@ -51,6 +53,7 @@ def retry(
     from horovod_lb.batch.shape import Options
     from horovod_lb.batch.submission import submissions
     from horovod_lb.batch.submit import submit as send
+    from horovod_lb.runs import traces
 
     folder = study_folder(study, runs).absolute()
     sent = submissions(folder)
@@ -70,6 +73,7 @@ def retry(
         side_by_side=side_by_side,
         throttle=throttle,
         max_failures=max_failures,
+        environment=traces.environment(tensorboard=tensorboard, timeline=timeline),
         retry=True,
     )
     plan, submission = send(

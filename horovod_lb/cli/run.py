@@ -32,6 +32,12 @@ Isolated = Annotated[bool, typer.Option("--isolated", help="A fresh mpirun for e
 Retry = Annotated[
     bool, typer.Option("--retry-failed", help="Train failed runs again, from their checkpoints.")
 ]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Event files for TensorBoard in each run's folder.")
+]
+Timeline = Annotated[
+    bool, typer.Option("--timeline", help="Horovod's timeline of each life, in its segments/<n>/.")
+]
 MaxFailures = Annotated[int | None, typer.Option(metavar="N", min=1, help="Stop after N failed runs.")]
 
 
@@ -47,11 +53,13 @@ def run(
     isolated: Isolated = False,
     retry_failed: Retry = False,
     max_failures: MaxFailures = None,
+    tensorboard: TensorBoard = False,
+    timeline: Timeline = False,
 ) -> None:
     """Train the runs of a study here or on --hosts; started again, it goes on where it stopped."""
     from horovod_lb.data import require
     from horovod_lb.errors import RequestError
-    from horovod_lb.runs import runs_root
+    from horovod_lb.runs import runs_root, traces
     from horovod_lb.study import expand, load_study, select
     from horovod_lb.sweep import run_sweep
     from horovod_lb.sweep.deadline import seconds_left
@@ -73,6 +81,7 @@ def run(
         retry_failed=retry_failed,
         max_failures=max_failures,
         hosts=find_hosts(hosts, os.environ) if hosts else None,
+        environment=traces.environment(tensorboard=tensorboard, timeline=timeline),
         seconds=_seconds(walltime) if walltime else seconds_left(os.environ),
     )
     raise typer.Exit(code)

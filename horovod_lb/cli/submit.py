@@ -33,6 +33,8 @@ def submit(
         typer.Option(metavar="NODE_HOURS", min=0, help="Send nothing if the plan may cost more."),
     ] = None,
     max_failures: jobs.MaxFailures = None,
+    tensorboard: jobs.TensorBoard = False,
+    timeline: jobs.Timeline = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent, and write nothing.")
     ] = False,
@@ -44,6 +46,7 @@ def submit(
     from horovod_lb.batch.submit import submit as send
     from horovod_lb.data import require
     from horovod_lb.errors import RequestError
+    from horovod_lb.runs import traces
     from horovod_lb.study import expand, load_study, select
 
     loaded = load_study(study, set_ or ())
@@ -60,6 +63,7 @@ def submit(
         side_by_side=side_by_side,
         throttle=throttle,
         max_failures=max_failures,
+        environment=traces.environment(tensorboard=tensorboard, timeline=timeline),
         budget=budget,
     )
     folder = study_folder(runs, site, loaded.name)

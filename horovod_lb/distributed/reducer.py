@@ -43,6 +43,8 @@ class GradientReducer:
         self.bucket_bytes = int(bucket_bytes)
         self.compression = compression
         self.sparse_as_dense = bool(sparse_as_dense)
+        # Called with a step's own dense gradients and the reduced ones, in the graph: to measure the time.
+        self.stopwatch: Any = None
         self._name = f"hlb.{next(_serial)}"
 
     def reduce(self, gradients: Sequence[Any], share: Any = None) -> list[Any]:
@@ -62,12 +64,15 @@ class GradientReducer:
             elif gradient is not None:
                 result[index] = tf.convert_to_tensor(gradient)
                 dense.append(index)
-        sizes = [_bytes(result[index]) for index in dense]
+        own = [result[index] for index in dense]
+        sizes = [_bytes(gradient) for gradient in own]
         for number, bucket in enumerate(plan_buckets(sizes, self.bucket_bytes)):
             members = [dense[position] for position in bucket]
             reduced = self._reduce_bucket([result[index] for index in members], share, f"bucket{number}")
             for index, gradient in zip(members, reduced, strict=True):
                 result[index] = gradient
+        if self.stopwatch is not None and own:
+            self.stopwatch(own, [result[index] for index in dense])
         return result
 
     def sum(self, values: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from horovod_lb.errors import RecipeError
@@ -49,6 +50,25 @@ class Batch:
     def worker_size(self) -> int:
         """B / k: examples a worker sees in a step."""
         return self.batch_size // self.workers
+
+
+def dealt(batches: Iterable[Batch]) -> list[str]:
+    """What ranks do that have several groups each, in a sentence for each number of groups and of ranks."""
+    sizes: dict[tuple[int, int], set[int]] = {}
+    for batch in batches:
+        if batch.groups_per_worker > 1:
+            sizes.setdefault((batch.groups, batch.workers), set()).add(batch.group_size)
+    return [
+        f"{groups} groups of {_range(sorted(found))} on {workers} rank{'' if workers == 1 else 's'}: "
+        f"{groups // workers} groups a rank one after the other, then "
+        f"{'one update' if workers == 1 else 'one all-reduce'} a step; "
+        f"the weights are those of {groups} ranks, up to round-off"
+        for (groups, workers), found in sizes.items()
+    ]
+
+
+def _range(sizes: list[int]) -> str:
+    return str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
 
 
 def divisors(number: int) -> list[int]:

@@ -135,11 +135,12 @@ class Recipe(Section):
 
 
 class Checkpoint(Section):
-    """`checkpoint`: at the end of which epochs the state is saved, and how many are kept."""
+    """`checkpoint`: at the end of which epochs the state is saved, how many are kept, and what stays."""
 
     every_epochs: Count = 1
     every_minutes: Positive | None = None
     keep: Count = 2
+    final_model: bool = False
 
 
 class Report(Section):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from horovod_lb.errors import RequestError
+from horovod_lb.recipe.batch import Batch as GlobalBatch
 from horovod_lb.recipe.batch import divisors
 from horovod_lb.sweep.places import Lender, Place
 
@@ -41,7 +42,7 @@ def arrange(
     """
     groups: dict[tuple[int, str], list[str]] = {}
     for spec in specs:
-        ranks = _checked(spec, workers) if workers else ranks_of(spec, lender.ranks)
+        ranks = dealing(spec, lender.ranks, workers).workers
         groups.setdefault((ranks, spec["recipe"]["communication"]["allreduce"]), []).append(spec["run_id"])
     batches = []
     for (ranks, allreduce), run_ids in groups.items():
@@ -61,6 +62,16 @@ def ranks_of(spec: Spec, room: int) -> int:
     return max(
         divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, room))
     )
+
+
+def dealing(spec: Spec, room: int, workers: int | None = None) -> GlobalBatch:
+    """The global batch of a run on `workers` ranks, or else on those of `ranks_of`.
+
+    Raises:
+        RequestError: `workers` does not divide its groups; the message names the numbers that do.
+    """
+    ranks = ranks_of(spec, room) if workers is None else _checked(spec, workers)
+    return GlobalBatch(int(spec["derived"]["batch_size"]), int(spec["derived"]["groups"]), ranks)
 
 
 def _checked(spec: Spec, workers: int) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from horovod_lb.recipe.batch import dealt
 from horovod_lb.runs import Claims, RunDirectory, State, error_line
 from horovod_lb.runs.log import LOG
 from horovod_lb.runs.summary import Summary, duration, label, summarize
 from horovod_lb.sweep import abandoned
-from horovod_lb.sweep.arrangement import Batch
+from horovod_lb.sweep.arrangement import Batch, dealing
 from horovod_lb.sweep.display import Display
 from horovod_lb.sweep.process import Session
 
@@ -52,12 +53,14 @@ class Ledger:
         noun = "run" if len(self._lives) == 1 else "runs"
         self._show.line(f"{len(self._lives)} {noun} to do" + (f", {before} ended before" if before else ""))
         for batch in batches:
-            count = len(self.waiting(batch))
-            if count:
+            waiting = [self._specs[run_id] for run_id in self.waiting(batch)]
+            if waiting:
                 self._show.line(
-                    f"{count} on {batch.workers} ranks (threads a rank: {batch.threads}, "
+                    f"{len(waiting)} on {batch.workers} ranks (threads a rank: {batch.threads}, "
                     f"side by side: {len(batch.places)}, all-reduce: {batch.allreduce})"
                 )
+            for sentence in dealt(dealing(spec, 0, batch.workers) for spec in waiting):
+                self._show.line(sentence)
 
     def taken(self) -> set[str]:
         """The runs that sessions have taken."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from horovod_lb.runs import error_line
@@ -31,6 +31,7 @@ class Session:
         batch: Batch,
         place: Place,
         command: Sequence[str] = SESSION,
+        environment: Mapping[str, str],
     ) -> None:
         self.name = name
         self.place = place
@@ -54,6 +55,7 @@ class Session:
                 "HLB_COMMAND": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
                 TASK_VARIABLE: self.task,
                 JOB_VARIABLE: "",  # sessions side by side are no lives of one job, one after the other
+                **environment,
                 **place.environment,
             },
             program=find_mpirun(),

@@ -43,6 +43,7 @@ def run_sweep(
     max_failures: int | None = None,
     hosts: Sequence[Host] | None = None,
     seconds: float | None = None,
+    environment: Mapping[str, str] | None = None,
     command: Sequence[str] = SESSION,
     show: Display | None = None,
 ) -> int:
@@ -61,6 +62,7 @@ def run_sweep(
         max_failures: stop after so many failed runs.
         hosts: where the ranks run; default: this machine.
         seconds: how long the sweep may take; it stops its runs with checkpoints a while before.
+        environment: further variables for the ranks, see `runs.traces`.
         command: the program of a session's ranks.
         show: where progress goes; default: standard output.
 
@@ -80,7 +82,7 @@ def run_sweep(
     with show or display() as shown, Interrupts() as interrupts:
         ledger = Ledger(runs, {spec["run_id"]: spec for spec in specs}, sweep / "claims", shown, retry_failed)
         options = ["--retry-failed"] if retry_failed else []
-        start = partial(Session, sweep=sweep, command=[*command, *options])
+        start = partial(Session, sweep=sweep, command=[*command, *options], environment=environment or {})
         supervisor = _Supervisor(sweep, ledger, interrupts, shown, start, isolated, max_failures, stop_at)
         if isinstance(lender, Hosts):
             shown.line(str(lender))

@@ -34,6 +34,7 @@ from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS, cross_entropy
 from horovod_lb.training.pace import Pace
 from horovod_lb.training.step import TrainingStep
+from horovod_lb.training.timings import Stopwatch
 
 CHECK_EVERY = 500
 
@@ -104,6 +105,7 @@ class Loop:
         batch = run.resolved.batch
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
         self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
+        self.stopwatch = optimizer.reducer.stopwatch = Stopwatch()
         self.state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Result:
@@ -119,7 +121,7 @@ class Loop:
         self.control = Control(
             self.run.directory, position.step, self.run.spec["checkpoint"].get("every_minutes")
         )
-        self._began, self._pace = time.monotonic(), Pace()
+        self._began, self._pace = time.monotonic(), Pace(self.stopwatch)
         self._accuracy: float | None = None
         self.model.stop_training = False
         hooks.on_train_begin()
@@ -189,7 +191,9 @@ class Loop:
         return position, None
 
     def _train_step(self, step: int, feed: Iterator[Batch]) -> np.ndarray:
-        groups = self.portion.cut(step, *next(feed))
+        with self._pace.waiting_for_input():
+            batch = next(feed)
+        groups = self.portion.cut(step, *batch)
         first, size = self.portion.numbers.start, self.order.step_size(step)
         return self.step(step, groups, first, size, self.run.world.size)
 
@@ -249,7 +253,8 @@ class Loop:
         return {"test_loss": test["loss"], "test_accuracy": test["accuracy"]}
 
     def _speed(self) -> dict[str, Any]:
-        return {"wall_seconds": time.monotonic() - self._began, "images_per_second": self._pace.life}
+        seconds = time.monotonic() - self._began
+        return {"wall_seconds": seconds, "images_per_second": self._pace.life, **self._pace.parts()}
 
     def _check_weights(self, done: int) -> None:
         if done <= 2 or done % CHECK_EVERY == 0:

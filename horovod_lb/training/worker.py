@@ -26,6 +26,7 @@ from horovod_lb.training.build import policy
 from horovod_lb.training.loop import Result
 from horovod_lb.training.provenance import record_provenance
 from horovod_lb.training.run import Run
+from horovod_lb.training.traces import timeline
 
 Main = Callable[[Run], None]
 
@@ -63,7 +64,8 @@ def _execute(
     _fresh_keras(spec)
     record_provenance(spec, here, life)
     run = Run(spec, here, directory, life)
-    (main or load_main(Path(spec["job"]["path"])))(run)
+    with timeline(life):
+        (main or load_main(Path(spec["job"]["path"])))(run)
     # A job that trains by itself, without run.fit, has completed when its main returns.
     result = run.result or Result("completed")
     if here.rank == 0:

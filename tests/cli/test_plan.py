@@ -36,7 +36,7 @@ def plan(*arguments):
 
 def rows(text):
     """The printed table as a list of dicts."""
-    lines = [line.split("  ") for line in text.splitlines()[1:] if not line.startswith("...")]
+    lines = [line.split("  ") for line in text.splitlines()[1:] if not line.startswith(("...", "On this"))]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     return [dict(zip(cells[0], line, strict=True)) for line in cells[1:]]
 

@@ -31,7 +31,7 @@ def spec(number: int, do: str = "complete", **point: Any) -> dict[str, Any]:
         "seed": 0,
         "resources": {"workers": workers},
         "recipe": {"communication": {"allreduce": allreduce}},
-        "derived": {"groups": workers},
+        "derived": {"batch_size": 8 * workers, "groups": workers},
     }
 
 

@@ -19,7 +19,7 @@ def spec(
         "point": {"resources.workers": workers} if axis else {},
         "resources": {"workers": workers},
         "recipe": {"communication": {"allreduce": allreduce}},
-        "derived": {"groups": groups},
+        "derived": {"batch_size": 8 * groups, "groups": groups},
     }
 
 
