@@ -198,7 +198,6 @@ class Loop:
         return self.step(step, groups, first, size, self.run.world.size)
 
     def _end_epoch(self, epoch: int, step: int, sums: np.ndarray, seconds: float) -> dict[str, Any]:
-        self.step.statistics.average()
         started = time.monotonic()
         with self.averaging.evaluated():
             train, val = means(sums), self.evaluate(self.data.val)
@@ -284,7 +283,6 @@ class Loop:
         )
 
     def _save(self, position: Position) -> None:
-        self.step.statistics.average()
         if self.writes:
             self.run.life.fence()
             keep = int(self.run.spec["checkpoint"].get("keep") or 1)

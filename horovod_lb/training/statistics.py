@@ -1,4 +1,4 @@
-"""Moving statistics of normalization layers: a step's groups enter as their mean."""
+"""Moving statistics of normalization layers: all groups of a step enter as their mean, on every rank."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import horovod.tensorflow as hvd
-import numpy as np
 import tensorflow as tf
 
 from horovod_lb.distributed.broadcast import is_random_state
@@ -15,23 +14,21 @@ from horovod_lb.distributed.broadcast import is_random_state
 class MovingStatistics:
     """The float state of a model that is not trained (batch-norm means and variances).
 
-    Every group starts from the state at the beginning of the step, and the mean over the groups is kept. The
-    update is linear, so a rank keeps its own groups' share during training, and the mean over the ranks,
-    taken before evaluations and checkpoints, is the state that one rank with all groups would have.
+    Every group starts from the state at the beginning of the step, and the mean over the groups of all ranks,
+    weighted by their examples, is kept. So the state is the same on every rank after every step: it can be
+    saved at any of them, and looking at it changes nothing. The ranks' parts of the mean travel with the
+    loss and the counts of the step, see `changes` and `settle`.
     """
 
     def __init__(self, model: Any) -> None:
-        self._variables = [
-            variable
-            for variable in model.non_trainable_variables
-            if not is_random_state(variable) and tf.as_dtype(variable.dtype).is_floating
-        ]
+        self._variables = moving_state(model)
+        self._sizes = [int(tf.size(variable)) for variable in self._variables]
         self._origins = [tf.Variable(v, trainable=False) for v in self._variables]
         self._sums = [tf.Variable(tf.zeros_like(v), trainable=False) for v in self._variables]
 
     def group(self, run: Callable[[], Any], weight: Any, first: bool, last: bool) -> Any:
         """Run one group's forward pass, `weight` being its part of this rank's examples; in the graph."""
-        if not self._variables or (first and last):
+        if not self._variables or (first and last and hvd.size() == 1):
             return run()
         for variable, origin, total in zip(self._variables, self._origins, self._sums, strict=True):
             if first:
@@ -41,30 +38,44 @@ class MovingStatistics:
                 variable.assign(origin)
         result = run()
         for variable, origin, total in zip(self._variables, self._origins, self._sums, strict=True):
-            # Changes are averaged, not values: frozen weights, which are in the state too, stay to the bit.
             total.assign_add(tf.cast(weight, total.dtype) * (tf.convert_to_tensor(variable) - origin))
             if last:
                 variable.assign(origin + total)
         return result
 
-    def begin_unequal_step(self) -> None:
-        """Before a step with unequal parts: agree on the state, and remember it; collective."""
-        self.average()
-        for variable, origin in zip(self._variables, self._origins, strict=True):
-            origin.assign(variable)
+    @property
+    def size(self) -> int:
+        """How many numbers the ranks exchange in a step: none on a single rank."""
+        return sum(self._sizes) if hvd.size() > 1 else 0
 
-    def end_unequal_step(self, factor: float) -> None:
-        """Weight this rank's change by `factor`, its part of the global batch times the number of ranks."""
-        for variable, origin in zip(self._variables, self._origins, strict=True):
-            variable.assign(
-                origin + tf.cast(factor, origin.dtype) * (tf.convert_to_tensor(variable) - origin)
-            )
+    def changes(self, share: Any, empty: bool) -> Any:
+        """This rank's part of the step's change, float32 [size]; in the graph, after the last group.
 
-    def average(self) -> None:
-        """Give every rank the mean over the ranks; collective."""
-        if hvd.size() == 1:
+        `share`: this rank's part of the examples of the step; `empty`: it had none.
+        """
+        if not self.size or empty:
+            return tf.zeros([self.size])
+        parts = [tf.reshape(tf.cast(total, tf.float32), [-1]) for total in self._sums]
+        return share * tf.concat(parts, 0)
+
+    def settle(self, changes: Any, empty: bool) -> None:
+        """Make the state what it was before the step plus `changes`, the sum over the ranks."""
+        if not self.size:
             return
-        for number, variable in enumerate(self._variables):
-            mine, name = np.asarray(variable), f"hlb.statistics.{number}"
-            first = hvd.broadcast(mine, root_rank=0, name=f"{name}.first").numpy()
-            variable.assign(first + hvd.allreduce(mine - first, op=hvd.Average, name=name).numpy())
+        for variable, origin, change in zip(
+            self._variables, self._origins, tf.split(changes, self._sizes), strict=True
+        ):
+            before = tf.convert_to_tensor(variable) if empty else origin
+            variable.assign(before + tf.cast(tf.reshape(change, before.shape), before.dtype))
+
+
+def moving_state(model: Any) -> list[Any]:
+    """The float variables of `model` that its layers keep for themselves: no weights, frozen ones included."""
+    weights = {id(weight) for layer in model._flatten_layers() for weight in layer._trainable_variables}
+    return [
+        variable
+        for variable in model.non_trainable_variables
+        if id(variable) not in weights
+        and not is_random_state(variable)
+        and tf.as_dtype(variable.dtype).is_floating
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 
@@ -116,8 +117,6 @@ class TrainingStep:
         mine = sum(len(y) for _, y in groups)
         share = mine / batch
         unequal = mine * ranks != batch
-        if unequal:
-            self.statistics.begin_unequal_step()
         t = tf.constant(step, tf.int64)
         if self._noise:
             groups = self._noise.labels(groups, step, first_group, batch, ranks)
@@ -152,8 +151,6 @@ class TrainingStep:
             empty=not kept,
             away=self._shared is not None and bool(performed),
         )
-        if unequal:
-            self.statistics.end_unequal_step(share * ranks)
         return totals.numpy()
 
     def _watched(self, gradients: Callable[..., Any], watch: Any) -> Callable[..., Any]:
@@ -207,14 +204,23 @@ class TrainingStep:
                 None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients
             ]
         if not self._sam:
-            totals = self._optimizer.reducer.sum(counts)
+            totals = self._sum(counts, share, empty)
             self._optimizer.apply(gradients, self._variables, share=share)
             return totals
         if not self._optimizer.scales_loss:
             # No loss scale that could mend it: the loss around w is not finite, and the run ends as diverged.
             counts = tf.where(self._optimizer.check_finite(gradients), counts, float("nan"))
-        totals = self._optimizer.reducer.sum(counts)
+        totals = self._sum(counts, share, empty)
         self._optimizer.apply_finite(gradients, self._variables, share=share)
+        return totals
+
+    def _sum(self, counts: Any, share: Any, empty: bool) -> Any:
+        """The counts of all ranks; the changes of the moving statistics travel with them."""
+        statistics = self.statistics
+        part = 1.0 / hvd.size() if share is None else tf.cast(share, tf.float32)
+        message = tf.concat([counts, statistics.changes(part, empty)], 0)
+        totals, changes = tf.split(self._optimizer.reducer.sum(message), [self._counts, statistics.size])
+        statistics.settle(changes, empty)
         return totals
 
     def _with_decay(self, gradients: list[Any], weights: Sequence[Any]) -> list[Any]:
