@@ -9,12 +9,9 @@ from typing import Any
 
 import keras
 
-from horovod_lb import models
 from horovod_lb.data import DataSet, load
-from horovod_lb.layers import Collective
 from horovod_lb.training import build, final_model, loop, traces
 from horovod_lb.training.context import RunContext
-from horovod_lb.training.normalization import collective
 
 
 class Run(RunContext):
@@ -23,31 +20,8 @@ class Run(RunContext):
     result: loop.Result | None = None
 
     def load_data(self) -> DataSet:
-        """The study's data set; runs of one session that use the same share it, but for its augmentation."""
-        return _load(json.dumps(self.spec["data"], sort_keys=True)).seeded(self.seed)
-
-    def model(self, **options: Any) -> keras.Model:
-        """The network of the study's `model`, new: for its data's classes and images, with its words.
-
-        `options` of the network's builder (see `models.build`) stand above those of the study.
-        """
-        words = self.spec["model"]
-        kind = words.get("batch_norm", "plain")
-        stated = {
-            "classes": self.info.classes or None,
-            "shape": self.info.shape or None,
-            "batch_norm": None if kind == "plain" else kind,
-            "group_size": words.get("ghost_size"),
-            "collective": self.collective() if kind in ("sync", "group") else None,
-            "zero_gamma": words.get("zero_gamma"),
-            "dropout": words.get("dropout"),
-        }
-        given = {key: value for key, value in stated.items() if value is not None}
-        return models.build(words["name"], **{**given, **options})
-
-    def collective(self) -> Collective:
-        """The peers of a synchronized layer in a model of the job's own, by the study's `model.batch_norm`."""
-        return collective(self)
+        """The study's data set; runs of one session that use the same share it."""
+        return _load(json.dumps(self.spec["data"], sort_keys=True))
 
     def optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
         """The recipe's optimizer; `learning_rate` replaces the in-graph schedule (for the rate callbacks)."""
@@ -67,7 +41,7 @@ class Run(RunContext):
         Args:
             model: built, with logits as its output.
             optimizer: default: `self.optimizer()`; wrapped in a `DistributedOptimizer` unless it is one.
-            data: default: `self.load_data()`. What it augments is augmented by the run's seed.
+            data: default: `self.load_data()`.
             callbacks: Keras callbacks; they see every step and epoch of this life, on every rank.
             loss: (labels int64 [n], outputs) -> float32 [n]; default: cross-entropy of logits.
         """
