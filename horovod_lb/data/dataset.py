@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class DataInfo:
 class Examples(Protocol):
     """A part of a data set, as training, evaluation and measurements see it; `Arrays` are one.
 
-    One that reads or computes its examples may have `stream` as well, which `feed.stream` then uses.
+    One that reads or computes its examples may have `stream` as well, which `feed.stream` then uses. One that
+    augments them has `seeded(seed)`: the same examples with the augmentation of that seed.
     """
 
     def __len__(self) -> int:
@@ -113,3 +114,18 @@ class DataSet:
     train: Examples
     val: Examples
     test: Examples | None
+
+    def seeded(self, seed: int) -> DataSet:
+        """The same set with the training examples augmented by `seed`, where they are augmented at all."""
+        seeded = getattr(self.train, "seeded", None)
+        return self if seeded is None else replace(self, train=seeded(seed))
+
+
+def split(info: DataInfo, train: Arrays, test: Arrays) -> DataSet:
+    """A set of the published parts; the last of `train` are held out where `info` has a test set."""
+    if not info.test_examples:
+        return DataSet(info, train, test, None)
+    kept, held_out = slice(info.train_examples), slice(info.train_examples, None)
+    return DataSet(
+        info, Arrays(train.x[kept], train.y[kept]), Arrays(train.x[held_out], train.y[held_out]), test
+    )

@@ -7,12 +7,11 @@ every epoch. LeCun, Cortes, Burges, "The MNIST database of handwritten digits".
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
-from horovod_lb.data import idx
+from horovod_lb.data import files, idx
 from horovod_lb.data.dataset import Arrays
 from horovod_lb.data.idx import IdxFile
 from horovod_lb.errors import DataError
@@ -71,24 +70,13 @@ def locate(root: str | None) -> dict[IdxFile, Path]:
 
 
 def folder(root: str | None) -> Path:
-    """The folder with the files: `root`, or where that is None $HLB_DATA; itself or its subfolder `mnist`.
+    """The folder with the files: `root`, or where that is None $HLB_DATA; itself or its subfolder `mnist`."""
+    help = f"{FILES[0].name}.gz and the other three files. {SOURCE}."
+    return files.folder(root, ["mnist"], _holds_some, "MNIST", help)
 
-    In a batch job with staged data ($HLB_STAGE_SECONDS is set) it is $HLB_DATA in any case.
-    """
-    # A batch job that copied the data to its nodes has put the copy's folder there.
-    staged = os.environ.get("HLB_DATA") if "HLB_STAGE_SECONDS" in os.environ else None
-    base = staged or root or os.environ.get("HLB_DATA")
-    if not base:
-        raise DataError(
-            "MNIST: no folder is named. Write `root: FOLDER` into the study's `data:` section or set "
-            f"HLB_DATA to the folder with {FILES[0].name}.gz and the other three files. {SOURCE}."
-        )
-    path = Path(base).expanduser()
-    if not path.is_dir():
-        named_by = "`data.root`" if base == root else "HLB_DATA"
-        raise DataError(f"{path}: there is no such folder ({named_by} names it). {SOURCE}.")
-    inner = path / "mnist"
-    return inner if any(idx.find(inner, file) for file in FILES) else path
+
+def _holds_some(folder: Path) -> bool:
+    return any(idx.find(folder, file) for file in FILES)
 
 
 def _arrays(images: np.ndarray, labels: np.ndarray) -> Arrays:

@@ -29,6 +29,48 @@ class Mnist(_Set):
     name: Literal["mnist"]
 
 
+class Cifar10(Section):
+    """CIFAR-10, from the binary or the Python version."""
+
+    name: Literal["cifar10"]
+    root: str | None = None
+    holdout: Whole = 0
+    augment: Literal["none", "standard"] = "none"
+
+
+class Idx(_Set):
+    """Four IDX files. `set` says which they are, for `root` does not enter a run's id; sizes that are not
+    stated are those in the files.
+    """
+
+    name: Literal["idx"]
+    set: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    train_images: str | None = None
+    train_labels: str | None = None
+    test_images: str | None = None
+    test_labels: str | None = None
+    examples: Count | None = None
+    test_examples: Count | None = None
+    classes: Count | None = None
+    shape: list[Count] | None = None
+    scale: Positive | None = None
+    mean: list[float] | None = None
+    std: list[Positive] | None = None
+
+
+class Synthetic(_Set):
+    """Images that are computed, at any shape and in any number."""
+
+    name: Literal["synthetic"]
+    shape: Annotated[list[Count], Field(min_length=1)]
+    classes: Count
+    examples: Count
+    val_examples: Whole = 1000
+    test_examples: Whole = 0
+    learnable: bool = True
+    seed: Whole = 0
+
+
 class Custom(_Set):
     """A set that the job script loads; the study says how large it is."""
 
@@ -41,4 +83,4 @@ class Custom(_Set):
     scale: Positive | None = None
 
 
-Data = Annotated[Digits | Mnist | Custom, Field(discriminator="name")]
+Data = Annotated[Digits | Mnist | Cifar10 | Idx | Synthetic | Custom, Field(discriminator="name")]

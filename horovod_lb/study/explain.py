@@ -37,8 +37,7 @@ _PATTERNS = {
 }
 # Known to the plan of the project: said apart, so that nobody searches for a typing error.
 _LATER = {
-    "data.name": ("cifar10", "imagenet"),
-    "data.augment": ("standard",),
+    "data.name": ("imagenet",),
 }
 
 

@@ -20,8 +20,8 @@ class Run(RunContext):
     result: loop.Result | None = None
 
     def load_data(self) -> DataSet:
-        """The study's data set; runs of one session that use the same share it."""
-        return _load(json.dumps(self.spec["data"], sort_keys=True))
+        """The study's data set; runs of one session that use the same share it, but for its augmentation."""
+        return _load(json.dumps(self.spec["data"], sort_keys=True)).seeded(self.seed)
 
     def optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
         """The recipe's optimizer; `learning_rate` replaces the in-graph schedule (for the rate callbacks)."""
@@ -41,13 +41,14 @@ class Run(RunContext):
         Args:
             model: built, with logits as its output.
             optimizer: default: `self.optimizer()`; wrapped in a `DistributedOptimizer` unless it is one.
-            data: default: `self.load_data()`.
+            data: default: `self.load_data()`. What it augments is augmented by the run's seed.
             callbacks: Keras callbacks; they see every step and epoch of this life, on every rank.
             loss: (labels int64 [n], outputs) -> float32 [n]; default: cross-entropy of logits.
         """
         optimizer = build.distributed(self, optimizer or self.optimizer())
+        data = (data or self.load_data()).seeded(self.seed)
         every = [*callbacks, *traces.callbacks(self.life, self.world.rank)]
-        self.result = loop.Loop(self, model, optimizer, data or self.load_data(), loss).train(every)
+        self.result = loop.Loop(self, model, optimizer, data, loss).train(every)
         if self.result.state == "completed" and self.spec["checkpoint"].get("final_model"):
             self._save(model)
         return self.result

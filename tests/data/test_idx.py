@@ -66,9 +66,9 @@ def changed(position: int, value: int) -> bytes:
         (CONTENT[:7], "truncated: 7 bytes instead of 40"),
         (CONTENT[:30], "truncated: 30 bytes instead of 40"),
         (CONTENT + b"xyz", "too long: 43 bytes instead of 40"),
-        (changed(3, 1), "magic number is 2049 instead of 2051"),
+        (changed(3, 1), "magic number 2049 instead of 2051"),
         (changed(7, 9), "holds 9 x 3 x 4 values instead of 2 x 3 x 4"),
-        (changed(39, 0), "content is not the published one: sha256 "),
+        (changed(39, 0), "is not the published one: its content has the sha256 "),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
@@ -90,7 +90,7 @@ def test_a_truncated_archive(tmp_path: Path, published: idx.IdxFile) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(CONTENT)[:20])
     with pytest.raises(
-        DataError, match=f"truncated \\(20 bytes; the published file has {published.gzip_size}"
+        DataError, match=f"truncated \\(20 bytes\\); the published .gz file has {published.gzip_size} bytes"
     ):
         idx.read(path, published, SOURCE)
 

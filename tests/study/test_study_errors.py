@@ -226,7 +226,7 @@ ONE_LINE = [
     (
         [("name: custom, examples: 60000", "name: imagenet")],
         "study.yaml:4: data.name: found 'imagenet' (planned, but not in this version); "
-        "allowed: digits, mnist, custom",
+        "allowed: digits, mnist, cifar10, idx, synthetic, custom",
     ),
     (
         [("job: train.py\n", "job: train.py\nmeasure: [noise_scale]\n"), ("workers: 2", "workers: 1")],
