@@ -9,6 +9,8 @@ import keras
 from keras import ops
 from keras.optimizers import LossScaleOptimizer, Optimizer
 
+from horovod_lb.parameters import positive
+
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
 class FixedLossScale(LossScaleOptimizer):
@@ -19,14 +21,12 @@ class FixedLossScale(LossScaleOptimizer):
     gradients.
 
     Args:
-        optimizer: a Keras optimizer.
+        optimizer: a Keras optimizer, or its name.
         scale: > 0.
     """
 
-    def __init__(self, optimizer: Optimizer, scale: float, name: str | None = None) -> None:
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"scale must be a number > 0, not {scale}")
-        super().__init__(optimizer, initial_scale=float(scale), name=name)
+    def __init__(self, optimizer: Optimizer | str, scale: float, name: str | None = None) -> None:
+        super().__init__(keras.optimizers.get(optimizer), initial_scale=positive("scale", scale), name=name)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """The inner optimizer's step with the gradients' own size, if they are finite."""

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
+
+from horovod_lb.parameters import flag, not_negative, up_to_one, whole
+
+OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+    "axis": whole,
+    "momentum": up_to_one,
+    "epsilon": not_negative,
+    "center": flag,
+    "scale": flag,
+}
+"""Keras' own options that Keras takes as they are."""
 
 
 class GroupedBatchNormalization(keras.layers.BatchNormalization):
@@ -23,12 +35,11 @@ class GroupedBatchNormalization(keras.layers.BatchNormalization):
                 raise ValueError(f"{type(self).__name__}: {name} is not for this layer")
         for name in ("renorm_clipping", "renorm_momentum"):
             kwargs.pop(name, None)
+        for name, check in OPTIONS.items():
+            if name in kwargs:
+                kwargs[name] = check(name, kwargs[name])
         super().__init__(**kwargs)
-        if not 0 <= self.momentum <= 1:
-            raise ValueError(f"{type(self).__name__}: momentum is from 0 to 1, not {self.momentum}")
-        if self.epsilon < 0:
-            raise ValueError(f"{type(self).__name__}: epsilon is at least 0, not {self.epsilon}")
-        self.unbiased = bool(unbiased)
+        self.unbiased = flag("unbiased", unbiased)
         self.supports_masking = False
 
     @abstractmethod

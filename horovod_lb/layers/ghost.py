@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from horovod_lb.layers.base import GroupedBatchNormalization
+from horovod_lb.parameters import whole
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
@@ -26,14 +27,12 @@ class GhostBatchNormalization(GroupedBatchNormalization):
         **kwargs: as `keras.layers.BatchNormalization`.
 
     Raises:
-        ValueError: `group_size` below 1.
+        ValueError: an option out of its range, with its name.
     """
 
     def __init__(self, group_size: int, *, unbiased: bool = False, **kwargs: Any) -> None:
-        if int(group_size) != group_size or group_size < 1:
-            raise ValueError(f"GhostBatchNormalization: group_size is a whole number >= 1, not {group_size}")
         super().__init__(unbiased=unbiased, **kwargs)
-        self.group_size = int(group_size)
+        self.group_size = whole("group_size", group_size, 1)
 
     def moments(self, x: Any) -> tuple[Any, Any, Any, Any]:
         """See `GroupedBatchNormalization`; mean and variance are those of each example's group."""

@@ -34,6 +34,8 @@ class SyncBatchNormalization(GroupedBatchNormalization):
         self, collective: Collective | None = None, *, unbiased: bool = False, **kwargs: Any
     ) -> None:
         super().__init__(unbiased=unbiased, **kwargs)
+        if collective is not None and not callable(getattr(collective, "sum", None)):
+            raise ValueError(f"collective must have a method `sum`, as `Collective` says, not {collective!r}")
         self.collective: Collective = collective or Alone()
 
     def moments(self, x: Any) -> tuple[Any, Any, Any, Any]:

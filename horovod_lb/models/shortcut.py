@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from horovod_lb.parameters import whole
+
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
 class PaddedShortcut(keras.layers.Layer):
@@ -19,7 +21,7 @@ class PaddedShortcut(keras.layers.Layer):
 
     def __init__(self, filters: int, stride: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.filters, self.stride = int(filters), int(stride)
+        self.filters, self.stride = whole("filters", filters, 1), whole("stride", stride, 1)
 
     def call(self, inputs: Any) -> Any:
         """[N, ceil(H / stride), ceil(W / stride), filters]."""

@@ -10,8 +10,9 @@ from keras import ops
 from keras.optimizers import Optimizer
 
 from horovod_lb.noise.normal import GRADIENTS, deviation, normal
-from horovod_lb.optimizers.trust import dense, not_negative
+from horovod_lb.optimizers.trust import dense
 from horovod_lb.optimizers.wrapper import Wrapper
+from horovod_lb.parameters import not_negative, whole
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
@@ -44,7 +45,7 @@ class GradientNoise(Wrapper):
         optimizer = keras.optimizers.get(optimizer)
         super().__init__(optimizer, name=name or f"noisy_{optimizer.name}")
         self.stddev, self.decay = not_negative("stddev", stddev), not_negative("decay", decay)
-        self.seed = int(seed)
+        self.seed = whole("seed", seed, 0)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """The inner optimizer's step with noisy gradients; None stays None."""

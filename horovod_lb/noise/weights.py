@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from horovod_lb.noise.normal import WEIGHTS, normal
-from horovod_lb.optimizers.trust import not_negative
+from horovod_lb.parameters import not_negative, whole
 
 
 class WeightNoise:
@@ -33,7 +33,7 @@ class WeightNoise:
 
     def __init__(self, variables: Sequence[Any], stddev: float, seed: int = 0) -> None:
         self._variables = list(variables)
-        self.stddev, self.seed = not_negative("stddev", stddev), int(seed)
+        self.stddev, self.seed = not_negative("stddev", stddev), whole("seed", seed, 0)
         self.saved = [
             keras.Variable(ops.zeros(v.shape, v.dtype), trainable=False, dtype=v.dtype) for v in variables
         ]

@@ -9,10 +9,12 @@ from keras import initializers, ops
 from keras.optimizers import Optimizer
 
 from horovod_lb.optimizers import exclusion
-from horovod_lb.optimizers.trust import TrustRatio, dense, not_negative
+from horovod_lb.optimizers.checked import CheckedOptimizer
+from horovod_lb.optimizers.trust import TrustRatio, dense
+from horovod_lb.parameters import flag
 
 
-class LayerAdaptive(Optimizer):
+class LayerAdaptive(CheckedOptimizer):
     """An optimizer whose steps are scaled variable by variable, with the weight decay inside the step.
 
     Args:
@@ -38,9 +40,9 @@ class LayerAdaptive(Optimizer):
         record_ratios: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(weight_decay=not_negative("weight_decay", weight_decay or 0.0), **kwargs)
+        super().__init__(weight_decay=0.0 if weight_decay is None else weight_decay, **kwargs)
         self.ratio = TrustRatio(coefficient, epsilon, min_ratio, max_ratio)
-        self.record_ratios = bool(record_ratios)
+        self.record_ratios = flag("record_ratios", record_ratios)
         self.exclude_from_adaptation: tuple[str, ...] = ()
         self.exclude_from_decay: tuple[str, ...] = ()
         self.exclude(exclude_from_adaptation, exclude_from_decay)

@@ -37,11 +37,11 @@ def variables_of(model: Any, kinds: Iterable[str]) -> list[Any]:
 def entries(exclude: Iterable[Any], option: str) -> tuple[str, ...]:
     """`exclude` as it stands in a configuration: the word `vectors`, and paths of variables.
 
-    ValueError: a kind of layer, which only the model can tell.
+    ValueError: no list, no variable, or a kind of layer, which only the model can tell.
     """
-    if isinstance(exclude, str):
+    if isinstance(exclude, str) or not isinstance(exclude, Iterable):
         raise ValueError(f"{option} is a list of variables, not {exclude!r}")
-    found = tuple(entry if isinstance(entry, str) else path(entry) for entry in exclude)
+    found = tuple(entry if isinstance(entry, str) else path(entry, option) for entry in exclude)
     for entry in found:
         if entry in LAYER_KINDS:
             raise ValueError(
@@ -83,9 +83,12 @@ def excluded(variables: Sequence[Any], exclude: Sequence[str], option: str) -> l
     return out
 
 
-def path(variable: Any) -> str:
-    """The path of a variable, such as `dense/kernel`."""
-    return str(variable.path if hasattr(variable, "path") else variable.name)
+def path(variable: Any, option: str = "variable") -> str:
+    """The path of a variable, such as `dense/kernel`. ValueError: it is none."""
+    name = getattr(variable, "path", None) or getattr(variable, "name", None)
+    if not isinstance(name, str):
+        raise ValueError(f"{option}: {variable!r} is no variable")
+    return name
 
 
 def _normalizes(layer: Any) -> bool:

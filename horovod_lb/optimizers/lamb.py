@@ -12,7 +12,7 @@ from keras import ops
 
 from horovod_lb.optimizers.adaptive import LayerAdaptive
 from horovod_lb.optimizers.kernels import adam_step, descend, norm, scratch
-from horovod_lb.optimizers.trust import not_negative, positive, unit_interval
+from horovod_lb.parameters import below_one, flag, in_order, not_negative, optional, positive
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
@@ -66,14 +66,13 @@ class LAMB(LayerAdaptive):
             name=name,
             **kwargs,
         )
-        self.beta_1 = unit_interval("beta_1", beta_1)
-        self.beta_2 = unit_interval("beta_2", beta_2)
+        self.beta_1 = below_one("beta_1", beta_1)
+        self.beta_2 = below_one("beta_2", beta_2)
         self.epsilon = positive("epsilon", epsilon)
-        self.bias_correction = bool(bias_correction)
+        self.bias_correction = flag("bias_correction", bias_correction)
         self.min_norm = not_negative("min_norm", min_norm)
-        self.max_norm = None if max_norm is None else positive("max_norm", max_norm)
-        if self.max_norm is not None and self.max_norm < self.min_norm:
-            raise ValueError(f"max_norm {max_norm} is below min_norm {min_norm}")
+        self.max_norm = optional(positive, "max_norm", max_norm)
+        in_order("min_norm", self.min_norm, "max_norm", self.max_norm)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Create both moments of each variable, of its shape and dtype."""

@@ -11,6 +11,7 @@ from keras import ops
 from horovod_lb.optimizers.adaptive import LayerAdaptive
 from horovod_lb.optimizers.kernels import momentum_step, norm
 from horovod_lb.optimizers.momentum import MomentumSGD
+from horovod_lb.parameters import one_of
 
 NORMS = ("sum", "joint")
 
@@ -59,8 +60,6 @@ class LARS(LayerAdaptive, MomentumSGD):
         name: str = "lars",
         **kwargs: Any,
     ) -> None:
-        if norm not in NORMS:
-            raise ValueError(f"norm is one of {', '.join(NORMS)}, not {norm!r}")
         super().__init__(
             learning_rate=learning_rate,
             momentum=momentum,
@@ -77,7 +76,7 @@ class LARS(LayerAdaptive, MomentumSGD):
             name=name,
             **kwargs,
         )
-        self.norm = norm
+        self.norm = one_of("norm", norm, NORMS)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's update."""

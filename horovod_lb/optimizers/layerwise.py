@@ -15,6 +15,7 @@ from horovod_lb.optimizers.adaptive import LayerAdaptive, RatioRecord, read_rati
 from horovod_lb.optimizers.kernels import norm
 from horovod_lb.optimizers.trust import TrustRatio, dense
 from horovod_lb.optimizers.wrapper import Wrapper
+from horovod_lb.parameters import flag, one_of
 
 WHERE = ("gradient", "update")
 
@@ -38,6 +39,8 @@ class LayerWise(Wrapper):
         on: `update` or `gradient`.
         coefficient, epsilon: see `TrustRatio`.
         exclude_from_adaptation, record_ratios: see `LayerAdaptive`.
+        exclude_from_decay: variables without the inner optimizer's weight decay, in the same words. Keras
+            forgets those that its own `exclude_from_weight_decay` was told when a model is saved.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class LayerWise(Wrapper):
         coefficient: float = 1.0,
         epsilon: float = 0.0,
         exclude_from_adaptation: Iterable[Any] = (),
+        exclude_from_decay: Iterable[Any] = (),
         record_ratios: bool = False,
         name: str | None = None,
     ) -> None:
@@ -61,19 +65,25 @@ class LayerWise(Wrapper):
             raise ValueError(
                 f"{type(optimizer).__name__} has a trust ratio of its own; a second would undo it"
             )
-        if on not in WHERE:
-            raise ValueError(f"on is one of {', '.join(WHERE)}, not {on!r}")
         super().__init__(optimizer, name=name or f"layerwise_{optimizer.name}")
-        self.on = on
+        self.on = one_of("on", on, WHERE)
         self.ratio = TrustRatio(coefficient, epsilon, min_ratio, max_ratio)
-        self.record_ratios = bool(record_ratios)
-        self.exclude_from_adaptation = exclusion.entries(exclude_from_adaptation, "exclude_from_adaptation")
+        self.record_ratios = flag("record_ratios", record_ratios)
+        self.exclude_from_adaptation: tuple[str, ...] = ()
+        self.exclude_from_decay: tuple[str, ...] = ()
+        self.exclude(exclude_from_adaptation, exclude_from_decay)
 
     def exclude(self, from_adaptation: Iterable[Any] = (), from_decay: Iterable[Any] = ()) -> None:
         """Leave these variables out as well, before it is built; decay is the inner optimizer's."""
         self.exclude_from_adaptation = exclusion.joined(self, "exclude_from_adaptation", from_adaptation)
-        if from_decay := list(from_decay):
-            self.inner_optimizer.exclude_from_weight_decay(from_decay)
+        self.exclude_from_decay = exclusion.joined(self, "exclude_from_decay", from_decay)
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """As `exclude`; with parts of names the inner optimizer's, which are not saved."""
+        if var_names:
+            self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+        else:
+            self.exclude(from_decay=var_list or ())
 
     def build(self, variables: Sequence[Any]) -> None:
         """Create the inner optimizer's state, and settle which variables are adapted."""
@@ -81,6 +91,9 @@ class LayerWise(Wrapper):
             return
         left = exclusion.excluded(variables, self.exclude_from_adaptation, "exclude_from_adaptation")
         self._adapted = tuple(not out for out in left)
+        kept = exclusion.excluded(variables, self.exclude_from_decay, "exclude_from_decay")
+        if undecayed := [variable for variable, out in zip(variables, kept, strict=True) if out]:
+            self.inner_optimizer.exclude_from_weight_decay(undecayed)
         self.inner_optimizer.build(variables)
         # A variable of the inner optimizer, which knows which micro-batches count.
         self._record = RatioRecord(self.inner_optimizer, variables) if self.record_ratios else None
@@ -150,6 +163,7 @@ class LayerWise(Wrapper):
             "coefficient": self.ratio.coefficient,
             "epsilon": self.ratio.epsilon,
             "exclude_from_adaptation": list(self.exclude_from_adaptation),
+            "exclude_from_decay": list(self.exclude_from_decay),
             "record_ratios": self.record_ratios,
         }
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import keras
 from keras import ops
-from keras.optimizers import Optimizer
 
-from horovod_lb.optimizers.trust import dense, unit_interval
+from horovod_lb.optimizers.checked import CheckedOptimizer
+from horovod_lb.optimizers.trust import dense
+from horovod_lb.parameters import below_one, flag
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
-class MomentumSGD(Optimizer):
+class MomentumSGD(CheckedOptimizer):
     """v ← m·(η_{t+1}/η_t)·v + η_{t+1}·g, w ← w − v: v-form with momentum correction (Goyal et al. 2017, §3).
 
     The v-form holds the learning rate inside its buffer (Keras' SGD, Caffe2), so after a change of rate the
@@ -41,9 +42,9 @@ class MomentumSGD(Optimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.momentum = unit_interval("momentum", momentum)
-        self.nesterov = bool(nesterov)
-        self.correction = bool(correction)
+        self.momentum = below_one("momentum", momentum)
+        self.nesterov = flag("nesterov", nesterov)
+        self.correction = flag("correction", correction)
 
     def build(self, variables: Sequence[Any]) -> None:
         """Create a buffer for each variable, of its shape and dtype, and the unit of the buffers."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from keras import ops
+
+from horovod_lb.parameters import in_order, not_negative, optional, positive
 
 
 def dense(gradient: Any, dtype: Any) -> Any:
@@ -31,10 +32,8 @@ class TrustRatio:
         positive("coefficient", self.coefficient)
         not_negative("epsilon", self.epsilon)
         not_negative("min_ratio", self.min_ratio)
-        if self.max_ratio is not None:
-            positive("max_ratio", self.max_ratio)
-            if self.max_ratio < self.min_ratio:
-                raise ValueError(f"max_ratio {self.max_ratio} is below min_ratio {self.min_ratio}")
+        optional(positive, "max_ratio", self.max_ratio)
+        in_order("min_ratio", self.min_ratio, "max_ratio", self.max_ratio)
 
     def __call__(self, weight_norm: Any, denominator: Any, defined: Any) -> Any:
         """The ratio as a scalar; `defined` says whether it has a meaning. No NaN where it has none."""
@@ -45,24 +44,3 @@ class TrustRatio:
         if self.max_ratio is not None:
             ratio = ops.minimum(ratio, self.max_ratio)
         return ratio
-
-
-def not_negative(name: str, value: float) -> float:
-    """`value` as a float. ValueError: it is not a number >= 0."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number >= 0, not {value}")
-    return float(value)
-
-
-def positive(name: str, value: float) -> float:
-    """`value` as a float. ValueError: it is not a number > 0."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a number > 0, not {value}")
-    return float(value)
-
-
-def unit_interval(name: str, value: float) -> float:
-    """`value` as a float. ValueError: it is not in [0, 1)."""
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), not {value}")
-    return float(value)

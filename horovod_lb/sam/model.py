@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from horovod_lb.optimizers.trust import not_negative
+from horovod_lb.parameters import flag, not_negative, one_of
 from horovod_lb.sam.perturbation import ascent, dense
 
 GROUPS = ("worker", "global")
@@ -53,13 +53,13 @@ class SAM(keras.Model):
         group: str = "worker",
         name: str | None = None,
     ) -> None:
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"model must be a Keras model, not {model!r}")
         super().__init__(name=name or f"sam_{model.name}", dtype=model.dtype_policy)
-        if group not in GROUPS:
-            raise ValueError(f"group is one of {', '.join(GROUPS)}, not {group!r}")
         self.model = model
         self.rho = not_negative("rho", rho)
-        self.adaptive = bool(adaptive)
-        self.group = group
+        self.adaptive = flag("adaptive", adaptive)
+        self.group = one_of("group", group, GROUPS)
 
     def build(self, input_shape: Any) -> None:
         """Build the model inside."""

@@ -145,10 +145,10 @@ def test_saved_and_loaded_they_are_the_same(layer: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GhostBatchNormalization(0), "group_size is a whole number >= 1, not 0"),
-        (lambda: GhostBatchNormalization(2.5), "group_size is a whole number >= 1, not 2.5"),
-        (lambda: GhostBatchNormalization(2, momentum=1.5), "momentum is from 0 to 1, not 1.5"),
-        (lambda: SyncBatchNormalization(epsilon=-1.0), "epsilon is at least 0, not -1.0"),
+        (lambda: GhostBatchNormalization(0), "group_size must be a whole number >= 1, not 0"),
+        (lambda: GhostBatchNormalization(2.5), "group_size must be a whole number >= 1, not 2.5"),
+        (lambda: GhostBatchNormalization(2, momentum=1.5), r"momentum must be in \[0, 1\], not 1.5"),
+        (lambda: SyncBatchNormalization(epsilon=-1.0), "epsilon must be a number >= 0, not -1.0"),
         (lambda: SyncBatchNormalization(renorm=True), "renorm is not for this layer"),
         (lambda: GhostBatchNormalization(2)(batch((4, 3)), mask=np.ones(4)), "masks are not for this layer"),
     ],
