@@ -19,7 +19,6 @@ from horovod_lb.recipe import resolve
 from horovod_lb.study import expand, load_study
 from horovod_lb.study.model import Recipe
 from horovod_lb.training import build, checkpoint
-from horovod_lb.training.checkpoint import Position
 
 STUDY = """
 name: words
@@ -173,10 +172,11 @@ def test_a_checkpoint_holds_all_state(kind: str, precision: str, tmp_path: Path)
         model, state, step = fresh()
         for index in range(4):
             if index == 2:
-                checkpoint.save(tmp_path, state, Position(2, 0), keep=1)
+                meta = {"paths": [variable.path for variable in state], "position": {}}
+                checkpoint.write(tmp_path / "step.npz", [np.array(v) for v in state], meta)
             step(x[index], y[index])
         again, other, step = fresh()
-        assert checkpoint.load(tmp_path, other) == Position(2, 0)
+        checkpoint.fill(other, checkpoint.read(tmp_path / "step.npz"))
         for index in (2, 3):
             step(x[index], y[index])
         assert not any(v.path.endswith("learning_rate") for v in state)
