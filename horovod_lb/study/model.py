@@ -36,7 +36,7 @@ def _loss_scale(value: Any) -> str | float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value != "dynamic" and not (number and 0 < value < float("inf")):
         raise refuse("dynamic or a number > 0 is needed")
-    return cast("str | float", value)
+    return float(value) if number else "dynamic"
 
 
 def _walltime(value: str) -> str:
