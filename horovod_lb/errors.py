@@ -42,6 +42,10 @@ class RunDirectoryError(HlbError):
     """A run directory is damaged, or another life of the run owns it."""
 
 
+class DiskError(RunDirectoryError):
+    """A file of a run cannot be written: the disk is full, the folder is read-only."""
+
+
 class DistributedError(HlbError):
     """The ranks cannot work together: too few GPUs, unequal parts, weights that differ."""
 

@@ -13,12 +13,12 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from horovod_lb.errors import RunDirectoryError
+from horovod_lb.errors import DiskError, RunDirectoryError
 
 _CHUNK = 4096
 _TEMPORARY = re.compile(r"\..+\.\d+\.(?P<pid>\d+)\.(?P<host>.+)\.tmp")
@@ -26,21 +26,38 @@ _LEFTOVER_SECONDS = 60.0
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replaces the file `path` by `data`, or leaves it as it was and raises `RunDirectoryError`."""
-    temporary = path.parent / f".{path.name}.{time.monotonic_ns()}.{os.getpid()}.{os.uname().nodename}.tmp"
-    with _clear_errors(path, "it is left as it was"):
+    """Replaces the file `path` by `data`, or leaves it as it was and raises `DiskError`."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, fence: Callable[[], None] | None = None) -> Iterator[BinaryIO]:
+    """A file to write into, which takes the place of `path` when the block ends.
+
+    `fence` is called when all of it is on the disk, right before it gets its name. Whatever is raised, `path`
+    is left as it was. Raises `DiskError` where the file cannot be written.
+    """
+    temporary = temporary_beside(path)
+    with disk_errors(path, "it is left as it was"):
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            try:
-                _write_all(descriptor, data)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if fence is not None:
+                fence()
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         fsync_directory(path.parent)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name for what will be `path`, in the same folder; `sweep_up` knows whose it is."""
+    return path.parent / f".{path.name}.{time.monotonic_ns()}.{os.getpid()}.{os.uname().nodename}.tmp"
 
 
 def sweep_up(folder: Path) -> None:
@@ -93,7 +110,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
     if any("\n" in line for line in lines):
         raise ValueError("a line holds no line break")
     data = "".join(f"{line}\n" for line in lines).encode()
-    with _clear_errors(path, "the lines it had are kept"):
+    with disk_errors(path, "the lines it had are kept"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             end = whole_lines_end(descriptor)
@@ -164,10 +181,11 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 @contextmanager
-def _clear_errors(path: Path, consequence: str) -> Iterator[None]:
+def disk_errors(path: Path, consequence: str) -> Iterator[None]:
+    """Makes a `DiskError` of an `OSError`: which file, why, what follows from it, and what to do."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space there, or take another folder with --runs" if full else "check the folder"
-        raise RunDirectoryError(f"cannot write {path}: {error.strerror}; {consequence}; {remedy}") from error
+        raise DiskError(f"cannot write {path}: {error.strerror}; {consequence}; {remedy}") from error

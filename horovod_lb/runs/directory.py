@@ -190,6 +190,7 @@ class RunDirectory:
             raise RunTakenError(f"{self.path}: another process has just begun life {newest + 1}")
         life = Life(self, newest + 1, self.segments / str(newest + 1))
         sweep_up(self.path)
+        sweep_up(self.checkpoints)
         life.event("begin", owner=owner, host=about["host"], pid=about["pid"])
         return life
 

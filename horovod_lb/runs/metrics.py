@@ -79,6 +79,14 @@ def truncate(path: Path, last: int, column: str = "epoch") -> None:
         write_text(path, _text(list(rows[0]), kept))
 
 
+def restore(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Makes the table hold `rows` and no others; nothing is written where it does."""
+    columns = list(dict.fromkeys([*COLUMNS, *(name for row in rows for name in row)]))
+    found = read(path)
+    if _text(columns, found) != _text(columns, rows):
+        write_text(path, _text(columns, rows))
+
+
 def _text(columns: list[str], rows: Iterable[Mapping[str, Any]]) -> str:
     lines = [_line(columns), *(_line([row.get(name) for name in columns]) for row in rows)]
     return "\n".join(lines) + "\n"

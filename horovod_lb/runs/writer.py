@@ -44,14 +44,19 @@ class Life:
         self.fence()
         metrics.append_steps(self.run.steps_csv, rows)
 
-    def truncate_metrics(self, epoch: int, step: int | None = None) -> None:
-        """Drops the rows after `epoch`, and in `steps.csv` those after `step`, which this life trains again
-        from a checkpoint.
-        """
+    def truncate_metrics(self, epoch: int) -> None:
+        """Drops the rows after `epoch`, which this life trains again."""
         self.fence()
         metrics.truncate(self.run.metrics_csv, epoch)
-        if step is not None:
-            metrics.truncate(self.run.steps_csv, step, "step")
+
+    def restore_metrics(self, rows: Sequence[Mapping[str, Any]], step: int) -> None:
+        """Makes `rows` the table and drops the rows of `steps.csv` after `step`.
+
+        What an earlier life wrote beyond the checkpoint that this one starts from is trained again.
+        """
+        self.fence()
+        metrics.restore(self.run.metrics_csv, rows)
+        metrics.truncate(self.run.steps_csv, step, "step")
 
     def heartbeat(self, **fields: Any) -> None:
         """Replaces `heartbeat.json`: a sign of life and where the training stands.

@@ -140,6 +140,7 @@ class Checkpoint(Section):
     every_epochs: Count = 1
     every_minutes: Positive | None = None
     keep: Count = 2
+    keep_best: bool = True
     final_model: bool = False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import horovod.tensorflow as hvd
@@ -29,10 +30,17 @@ class Control:
     """Rank 0 looks at the clock and at the STOP file about once a second and tells the others.
 
     The message carries the step to ask at next, so that between two decisions there is no communication.
+    `busy`: whether it is too early for one more checkpoint.
     """
 
-    def __init__(self, directory: RunDirectory, step: int, save_every_minutes: float | None) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: RunDirectory,
+        step: int,
+        save_every_minutes: float | None,
+        busy: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._directory, self._busy = directory, busy
         self._next = step + 1
         self._asked_at, self._asked_step = time.monotonic(), step
         self._save_seconds = 60 * save_every_minutes if save_every_minutes else None
@@ -57,5 +65,6 @@ class Control:
         seconds_a_step = max(now - self._asked_at, 1e-6) / max(1, step - self._asked_step)
         self._asked_at, self._asked_step = now, step
         ahead = max(1, min(int(SECONDS / seconds_a_step), 10 * max(1, step)))
-        save = self._save_seconds is not None and now - self._saved_at >= self._save_seconds
+        late = self._save_seconds is not None and now - self._saved_at >= self._save_seconds
+        save = late and not self._busy()
         return np.array([self._directory.stop_requested(), save, step + ahead], np.int64)

@@ -22,7 +22,6 @@ from horovod_lb.data.feed import Batch, stream
 from horovod_lb.data.order import Order
 from horovod_lb.data.portion import Portion
 from horovod_lb.distributed import DistributedOptimizer, check_identical
-from horovod_lb.distributed.broadcast import broadcast_variables
 from horovod_lb.errors import DataError
 from horovod_lb.measure import Measurements
 from horovod_lb.training import build, checkpoint, precision
@@ -33,6 +32,8 @@ from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS, cross_entropy
 from horovod_lb.training.pace import Pace
+from horovod_lb.training.record import Record
+from horovod_lb.training.saver import Saver
 from horovod_lb.training.step import TrainingStep
 from horovod_lb.training.timings import Stopwatch
 
@@ -61,7 +62,6 @@ class Loop:
         loss: Callable[[Any, Any], Any] | None = None,
     ) -> None:
         self.run, self.model, self.optimizer, self.data = run, model, optimizer, data
-        self.writes = run.world.rank == 0
         if len(data.train) != run.info.train_examples:
             raise DataError(
                 f"the job has {len(data.train):,} training examples, "
@@ -106,39 +106,44 @@ class Loop:
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
         self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
         self.stopwatch = optimizer.reducer.stopwatch = Stopwatch()
-        self.state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
+        self.record = Record(run.life, run.world.rank == 0)
+        state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
+        self.saver = Saver(run.life, self.record, state, run.spec["checkpoint"])
 
     def train(self, callbacks: Sequence[keras.callbacks.Callback] = ()) -> Result:
         """Train to the end of the recipe, or until the run is asked to stop or diverges."""
         timeline = self.run.resolved.timeline
-        position = self._restore()
+        position = self.saver.restore()
         hooks = keras.callbacks.CallbackList(
             list(callbacks),
             model=self.model,
             epochs=timeline.epoch_ends[-1][0],
             steps=int(np.ceil(timeline.steps_per_epoch)),
         )
-        self.control = Control(
-            self.run.directory, position.step, self.run.spec["checkpoint"].get("every_minutes")
-        )
+        minutes = self.run.spec["checkpoint"].get("every_minutes")
+        self.control = Control(self.run.directory, position.step, minutes, lambda: self.saver.busy)
         self._began, self._pace = time.monotonic(), Pace(self.stopwatch)
         self._accuracy: float | None = None
         self.model.stop_training = False
         hooks.on_train_begin()
         requests = self.portion.requests(position.step, timeline.total_steps)
-        with closing(stream(self.data.train, requests)) as feed:
+        with self.saver, closing(stream(self.data.train, requests)) as feed:
             for epoch, end in timeline.epoch_ends:
+                if position.over:
+                    break
                 if end <= position.step:
                     continue
                 position, ending = self._epoch(epoch, end, position, hooks, feed)
                 if ending is not None:
                     hooks.on_train_end()
                     return ending
-                if self.model.stop_training:
-                    break
+            problem = self._last_writes()
         check_identical(self.model.trainable_variables, "at the end of training")
         self.averaging.finish()
         hooks.on_train_end()
+        if problem:
+            reason = f"trained to the end, but not all is saved: {problem}"
+            return Result("stopped", None, reason, self._speed())
         return Result("completed", "ok", None, {**self._speed(), **self._test()})
 
     def _epoch(
@@ -175,7 +180,6 @@ class Loop:
                 if decision.stop:
                     return position, self._stopped(f"step {done}")
         seconds = time.monotonic() - began
-        position = Position(end, epoch)
         row = self._end_epoch(epoch, end, sums, seconds)
         if not self._finite_weights():
             return position, self._diverged(end - 1, "a weight")
@@ -183,12 +187,10 @@ class Loop:
         stop, enough = self._stop_now()
         last = enough or end == self.run.resolved.timeline.total_steps
         stop = stop and not last
-        every = int(self.run.spec["checkpoint"].get("every_epochs") or 1)
-        if last or stop or epoch % every == 0:
+        position = Position(end, epoch, over=last)
+        if last or stop or self.saver.due(epoch, end):
             self._save(position)
-        if stop:
-            return position, self._stopped(f"epoch {epoch}")
-        return position, None
+        return position, self._stopped(f"epoch {epoch}") if stop else None
 
     def _train_step(self, step: int, feed: Iterator[Batch]) -> np.ndarray:
         with self._pace.waiting_for_input():
@@ -218,13 +220,11 @@ class Loop:
         }
         if self.run.info.classes > 10:
             row["val_top5"] = val["top5"]
-        if self.writes:
-            self.run.life.append_metrics(row)
-            print(
-                f"epoch {epoch}: train loss {train['loss']:.4f}, validation accuracy {val['accuracy']:.4f}, "
-                f"{self._pace.epoch or 0:.0f} images/s",
-                flush=True,
-            )
+        self.record.epoch(row)
+        self.record.say(
+            f"epoch {epoch}: train loss {train['loss']:.4f}, validation accuracy {val['accuracy']:.4f}, "
+            f"{self._pace.epoch or 0:.0f} images/s"
+        )
         return row
 
     def _rate(self, step: int) -> float:
@@ -232,7 +232,9 @@ class Loop:
         return float(rate) if isinstance(rate, keras.Variable) else self.run.resolved.rate(step)
 
     def _stopped(self, where: str) -> Result:
-        return Result("stopped", reason=f"asked to stop, after {where}", fields=self._speed())
+        problem = self._last_writes()
+        reason = f"asked to stop, after {where}" + (f"; not all is saved: {problem}" if problem else "")
+        return Result("stopped", reason=reason, fields=self._speed())
 
     def _finite_weights(self) -> bool:
         """oneDNN's fused ReLU makes 0 of NaN, so the loss of a broken network may well be finite."""
@@ -240,9 +242,9 @@ class Loop:
 
     def _diverged(self, step: int, what: str = "the loss") -> Result:
         reason = f"{what} is not finite at step {step}"
-        if self.writes:
-            self.run.life.event("diverged", step=step)
-            print(reason, flush=True)
+        self._keep_rows()
+        self.record.event("diverged", step=step)
+        self.record.say(reason)
         return Result("diverged", "nan", reason, {**self._speed(), "step": step})
 
     def _test(self) -> dict[str, Any]:
@@ -268,35 +270,23 @@ class Loop:
         return bool(said[0]), bool(said[1])
 
     def _heartbeat(self, epoch: int, done: int, sums: np.ndarray) -> None:
-        if not self.writes:
-            return
-        timeline = self.run.resolved.timeline
-        rate = self._pace.epoch
-        self.run.life.heartbeat(
-            epoch=epoch,
-            epochs=timeline.epoch_ends[-1][0],
-            step=done,
-            steps=timeline.total_steps,
-            accuracy=self._accuracy if self._accuracy is not None else means(sums)["accuracy"],
-            images_per_second=rate,
-            seconds_left=rate and (timeline.total_steps - done) * timeline.batch_size / rate,
-        )
+        accuracy = self._accuracy if self._accuracy is not None else means(sums)["accuracy"]
+        self.record.heartbeat(self.run.resolved.timeline, epoch, done, accuracy, self._pace.epoch)
+
+    def _keep_rows(self) -> None:
+        self.record.steps(self.measurements.take_rows())
 
     def _save(self, position: Position) -> None:
-        if self.writes:
-            self.run.life.fence()
-            keep = int(self.run.spec["checkpoint"].get("keep") or 1)
-            checkpoint.save(self.run.directory.checkpoints, self.state, position, keep)
+        self._keep_rows()
+        self.saver.save(position)
         self.control.saved()
 
-    def _restore(self) -> Position:
-        """The newest checkpoint, or the start, on every rank; collective."""
-        found = checkpoint.load(self.run.directory.checkpoints, self.state) if self.writes else None
-        position = found or Position(0, 0)
-        numbers = np.array([position.step, position.epoch, position.epoch_seconds, *position.epoch_sums])
+    def _last_writes(self) -> str:
+        """Wait for everything to be on the disk; why it is not, on every rank: collective."""
+        self.saver.settle()
+        self.record.catch_up()
+        problem = self.saver.failed or self.record.problem
         if hvd.size() > 1:
-            numbers = hvd.broadcast(numbers, root_rank=0, name="hlb.position").numpy()
-            broadcast_variables(self.state)
-        if self.writes:
-            self.run.life.truncate_metrics(int(numbers[1]))
-        return Position(int(numbers[0]), int(numbers[1]), tuple(numbers[3:].tolist()), float(numbers[2]))
+            bad = hvd.broadcast(np.array([bool(problem)], np.int64), root_rank=0, name="hlb.written").numpy()
+            problem = problem or ("see rank 0" if bad[0] else "")
+        return problem

@@ -70,7 +70,7 @@ class MovingStatistics:
 
 
 def moving_state(model: Any) -> list[Any]:
-    """The float variables of `model` that its layers keep for themselves: no weights, frozen ones included."""
+    """The float variables of `model` that its layers update by themselves: no weights, frozen or not."""
     weights = {id(weight) for layer in model._flatten_layers() for weight in layer._trainable_variables}
     return [
         variable

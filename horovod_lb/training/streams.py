@@ -1,10 +1,12 @@
-"""Random streams of layers (dropout, noise) as functions of seed, step and group."""
+"""Random streams: of layers (dropout, noise) by seed, step and group; of Python and NumPy as they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from horovod_lb.distributed.broadcast import is_random_state
@@ -32,3 +34,21 @@ class GroupStreams:
         words = tf.random.stateless_uniform([len(self._states), 2], key, None, None, tf.uint32)
         for state, value in zip(self._states, tf.unstack(words), strict=True):
             state.assign(tf.cast(value, state.dtype))
+
+
+def host_state() -> dict[str, Any]:
+    """The states of `random` and of `numpy.random`, as JSON can hold them."""
+    version, words, gauss = random.getstate()
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+    }
+
+
+def set_host_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing where `host_state` was taken."""
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, np.uint32), *rest))

@@ -89,8 +89,13 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "write", full)
 
 
-@pytest.mark.usefixtures("full_disk")
-def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems say so only when the data go to the disk."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
     path = tmp_path / "exit.json"
     path.write_bytes(b"old")
     with pytest.raises(
@@ -160,3 +165,20 @@ def test_what_is_no_whole_json_object_counts_as_missing(tmp_path: Path, content:
     assert atomic.read_json(path) is None
     path.write_bytes(content)
     assert atomic.read_json(path) is None
+
+
+def test_a_file_written_for_another_life_does_not_land(tmp_path: Path) -> None:
+    """The fence is asked when all of the file is on the disk, right before it gets its name."""
+    path = tmp_path / "whole"
+    path.write_bytes(b"old")
+    seen: list[bytes] = []
+
+    def fence() -> None:
+        seen.extend(entry.read_bytes() for entry in tmp_path.iterdir() if entry != path)
+        raise RunDirectoryError("life 2 owns the run now")
+
+    with pytest.raises(RunDirectoryError, match="life 2"), atomic.replacing(path, fence) as file:
+        file.write(b"new")
+    assert seen == [b"new"]
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
