@@ -88,5 +88,5 @@ def test_the_study_names_the_line(write):
         "axes:\n  recipe.noise.weights: [0, 0.01]\n",
         replace=[("  epochs: 30\n", "  epochs: 30\n  sam: {}\n")],
     )
-    with pytest.raises(StudyError, match=r"study\.yaml:16: recipe\.noise\.weights"):
+    with pytest.raises(StudyError, match=r"study\.yaml:15: recipe\.noise\.weights"):
         expand(load_study(path))
