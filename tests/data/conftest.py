@@ -1,22 +1,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from horovod_lb.data import mnist
+from horovod_lb.data import cifar10, mnist
 from horovod_lb.errors import DataError
+
+settings.register_profile("horovod_lb", deadline=None, max_examples=50)
+settings.load_profile("horovod_lb")
+
+_BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def _published(locate: Callable[[str | None], object], folder: Callable[[str | None], Path]) -> Path:
+    root = os.environ.get("HLB_DATA") or str(_BESIDE)
+    try:
+        locate(root)
+    except DataError as error:
+        pytest.skip(f"set HLB_DATA to the folder with the data sets: {error}")
+    return folder(root)
 
 
 @pytest.fixture(scope="session")
 def mnist_folder() -> Path:
     """The folder with the four published files of MNIST."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    try:
-        folder = mnist.folder(os.environ.get("HLB_DATA") or str(beside))
-    except DataError as error:
-        pytest.skip(f"set HLB_DATA to the folder with MNIST: {error}")
-    if not any(folder.glob("train-images-idx3-ubyte*")):
-        pytest.skip(f"set HLB_DATA to the folder with MNIST: it is not in {folder}")
-    return folder
+    return _published(mnist.locate, mnist.folder)
+
+
+@pytest.fixture(scope="session")
+def cifar10_folder() -> Path:
+    """The folder with the published batches of CIFAR-10."""
+    return _published(cifar10.locate, cifar10.folder)

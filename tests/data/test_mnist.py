@@ -117,7 +117,9 @@ def test_a_broken_download(copy: Path, mnist_folder: Path) -> None:
     path = replace(copy, mnist.TRAIN_IMAGES, packed(mnist_folder, mnist.TRAIN_IMAGES)[:1_000_000])
     with pytest.raises(DataError) as caught:
         mnist.read(str(copy))
-    assert f"{path}: it is truncated (1,000,000 bytes); the published .gz file has 9,912,422 bytes" in str(caught.value)
+    assert f"{path}: it is truncated (1,000,000 bytes); the published .gz file has 9,912,422 bytes" in str(
+        caught.value
+    )
     assert "MNIST database of LeCun, Cortes and Burges" in str(caught.value)
 
 
