@@ -21,7 +21,9 @@ from horovod_lb.errors import HlbError
 
 
 class Verb(NamedTuple):
-    """Where a verb's function is (`module:function`) and the line that `hlb --help` shows for it."""
+    """Where a verb's function, or the Typer of a verb of several words, is (`module:name`), and its line in
+    `hlb --help`.
+    """
 
     target: str
     help: str
@@ -40,6 +42,7 @@ VERBS = {
     "cancel": Verb("horovod_lb.cli.cancel:cancel", "Stop runs for good, and the batch jobs they are in."),
     "clean": Verb("horovod_lb.cli.clean:clean", "Free what runs have left behind on the disk."),
     "collect": Verb("horovod_lb.cli.collect:collect", "Gather finished runs into the result tables."),
+    "data": Verb("horovod_lb.cli.data:app", "Prepare data sets, and check them."),
     "doctor": Verb("horovod_lb.cli.doctor:doctor", "Check what is installed and what the scheduler answers."),
     "preflight": Verb("horovod_lb.cli.preflight:preflight", "Let every rank of an allocation look around."),
     "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
@@ -58,9 +61,12 @@ class LazyGroup(TyperGroup):
 
 def load_verb(name: str) -> Any:
     """The click command of a verb, built from its function's signature and docstring."""
-    module, function = VERBS[name].target.split(":")
+    module, attribute = VERBS[name].target.split(":")
+    verb = getattr(importlib.import_module(module), attribute)
+    if isinstance(verb, typer.Typer):
+        return typer.main.get_command(verb)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(getattr(importlib.import_module(module), function))
+    single.command(name)(verb)
     return typer.main.get_command(single)
 
 

@@ -43,8 +43,8 @@ PUBLISHED = {
         (0.24703223, 0.24348513, 0.26158784),
     ),
 }
-NAMES = (*PUBLISHED, "idx", "synthetic", "custom")
-AUGMENTED = ("cifar10",)
+NAMES = (*PUBLISHED, "imagenet", "idx", "synthetic", "custom")
+AUGMENTED = ("cifar10", "imagenet")
 CUSTOM_KEYS = ("examples", "val_examples", "test_examples", "classes", "shape", "scale")
 
 
@@ -54,7 +54,7 @@ def describe(data: Mapping[str, Any]) -> DataInfo:
     Keys: `name`; `holdout` h >= 0, so many of the last training examples become the validation set (0: the
     test set is evaluated every epoch and there is no separate test set); `augment`. For `custom`, which its
     job script loads: `examples`, and optionally `val_examples`, `test_examples`, `classes`, `shape`, `scale`.
-    For `idx` and `synthetic` see `idx_sets` and `synthetic`.
+    For `idx`, `imagenet` and `synthetic` see `idx_sets`, `imagenet` and `synthetic`.
     DataError: an unknown name, a holdout that leaves nothing to train on, a custom set without `examples`,
     a published one with keys of a custom one, an augmentation that the set does not have.
     """
@@ -73,6 +73,10 @@ def describe(data: Mapping[str, Any]) -> DataInfo:
         from horovod_lb.data import idx_sets
 
         return _held_out(idx_sets.describe(data), data)
+    if name == "imagenet":
+        from horovod_lb.data import imagenet
+
+        return _held_out(imagenet.describe(data), data)
     for key in CUSTOM_KEYS:
         if data.get(key) is not None:
             raise DataError(f"data.{key}: only a custom set states it; that of {name} is known")
@@ -98,6 +102,10 @@ def require(data: Mapping[str, Any]) -> None:
         from horovod_lb.data import idx_sets
 
         idx_sets.locate(data)
+    elif name == "imagenet":
+        from horovod_lb.data import imagenet
+
+        imagenet.require(data)
 
 
 def load(data: Mapping[str, Any], *, seed: int = 0) -> DataSet:
@@ -116,6 +124,10 @@ def load(data: Mapping[str, Any], *, seed: int = 0) -> DataSet:
         from horovod_lb.data import synthetic
 
         return synthetic.load(data)
+    if info.name == "imagenet":
+        from horovod_lb.data import imagenet
+
+        return imagenet.load(data, info, seed)
     parts = split(info, *_read(info.name, data))
     if data.get("augment") == "standard":
         from horovod_lb.data.augment import Augmented

@@ -38,6 +38,20 @@ class Cifar10(Section):
     augment: Literal["none", "standard"] = "none"
 
 
+class Imagenet(Section):
+    """ImageNet or a subset of it. Sizes not stated are those in the manifest, else the published ones."""
+
+    name: Literal["imagenet"]
+    root: str | None = None
+    holdout: Whole = 0
+    augment: Literal["none", "standard"] = "standard"
+    image_size: Count = 224
+    classes: Count = 1000
+    examples: Count | None = None
+    val_examples: Count | None = None
+    first_label: Literal[0, 1] = 1
+
+
 class Idx(_Set):
     """Four IDX files. `set` says which they are, for `root` does not enter a run's id; sizes that are not
     stated are those in the files.
@@ -83,4 +97,4 @@ class Custom(_Set):
     scale: Positive | None = None
 
 
-Data = Annotated[Digits | Mnist | Cifar10 | Idx | Synthetic | Custom, Field(discriminator="name")]
+Data = Annotated[Digits | Mnist | Cifar10 | Imagenet | Idx | Synthetic | Custom, Field(discriminator="name")]

@@ -35,10 +35,6 @@ _PATTERNS = {
     "name": "lower-case letters, digits and -, beginning with a letter or digit, at most 64 of them",
     "model.name": "letters, digits, _ and -",
 }
-# Known to the plan of the project: said apart, so that nobody searches for a typing error.
-_LATER = {
-    "data.name": ("imagenet",),
-}
 
 
 def problems(error: ValidationError, before: KeyPath, where: Callable[[KeyPath], str]) -> list[str]:
@@ -81,13 +77,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def choice(value: Any, expected: str, planned: bool = False) -> str:
-    """What to say about a word that is none of pydantic's `expected`; `planned`: a later version has it."""
+def choice(value: Any, expected: str) -> str:
+    """What to say about a word that is none of pydantic's `expected`."""
     allowed = re.findall(r"'([^']*)'", expected)
-    meant = None if planned else nearest(str(value), allowed)
-    note = " (planned, but not in this version)" if planned else ""
+    meant = nearest(str(value), allowed)
     hint = f"; did you mean {meant}?" if meant else ""
-    return f"found {shown(value)}{note}; allowed: {', '.join(allowed)}{hint}"
+    return f"found {shown(value)}; allowed: {', '.join(allowed)}{hint}"
 
 
 def _sentence(detail: Any, path: KeyPath, siblings: tuple[str, ...]) -> str:
@@ -101,8 +96,7 @@ def _sentence(detail: Any, path: KeyPath, siblings: tuple[str, ...]) -> str:
         return "missing; it must be given, for it decides which keys there are beside it"
     if kind in ("literal_error", "union_tag_invalid"):
         value = context.get("tag", value)
-        planned = isinstance(value, str) and value in _LATER.get(key, ())
-        return choice(value, context.get("expected") or context["expected_tags"], planned)
+        return choice(value, context.get("expected") or context["expected_tags"])
     if kind == "string_pattern_mismatch":
         return f"found {shown(value)}; allowed are {_PATTERNS.get(key, 'lower-case letters, digits and _')}"
     if kind == "refused":

@@ -224,9 +224,9 @@ ONE_LINE = [
         "did you mean ghost?",
     ),
     (
-        [("name: custom, examples: 60000", "name: imagenet")],
-        "study.yaml:4: data.name: found 'imagenet' (planned, but not in this version); "
-        "allowed: digits, mnist, cifar10, idx, synthetic, custom",
+        [("name: custom, examples: 60000", "name: image-net")],
+        "study.yaml:4: data.name: found 'image-net'; "
+        "allowed: digits, mnist, cifar10, imagenet, idx, synthetic, custom; did you mean imagenet?",
     ),
     (
         [("job: train.py\n", "job: train.py\nmeasure: [noise_scale]\n"), ("workers: 2", "workers: 1")],
