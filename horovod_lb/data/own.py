@@ -117,7 +117,12 @@ def _part(name: str, part: Any) -> Examples:
         if len(part) != 2:
             raise DataError(f"{name}: a pair (x, y) is needed, not {len(part)} things")
         return _arrays(name, *part)
-    if callable(getattr(part, "take", None)) and hasattr(part, "__len__"):
+    # An array has `take` and a length as well, but no labels.
+    if (
+        not isinstance(part, np.ndarray)
+        and callable(getattr(part, "take", None))
+        and hasattr(part, "__len__")
+    ):
         found: Examples = part
         return found
     raise DataError(f"{name}: a pair of arrays (x, y), or an object with `__len__` and `take`, is needed")
