@@ -18,7 +18,7 @@ RECIPE_COLUMNS = (
 )  # fmt: skip
 RUN_COLUMNS = (
     "run_id", "study", "seed", "state", "outcome", "reason", "machine", "nodes", "gpus", "model", "dataset",
-    "optimizer", *RECIPE_COLUMNS,
+    "optimizer", "sam", *RECIPE_COLUMNS,
     "final_train_loss", "final_train_accuracy", "final_val_loss", "final_val_accuracy", "final_val_top5",
     "final5_val_accuracy", "best_val_accuracy", "best_epoch", "final_test_loss", "final_test_accuracy",
     "images_per_second", "compute_seconds", "allreduce_seconds", "scaling_ratio", "input_wait",
@@ -78,6 +78,7 @@ def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> di
         ("model", "model.name"),
         ("dataset", "data.name"),
         ("optimizer", "recipe.optimizer.kind"),
+        ("sam", "recipe.sam.rho"),
     ):
         row[column] = _first(dotted(spec, name), row[column])
     row |= {

@@ -17,9 +17,9 @@ from horovod_lb.analysis import collect
 from horovod_lb.errors import RunDirectoryError
 from horovod_lb.runs import RunDirectory
 
-# The list of the design, to the letter.
+# The list of the design, to the letter, and `sam` beside the optimizer.
 COLUMNS = """
-run_id, study, seed, state, outcome, reason, machine, nodes, gpus, model, dataset, optimizer,
+run_id, study, seed, state, outcome, reason, machine, nodes, gpus, model, dataset, optimizer, sam,
 batch_size, groups, workers, batch_per_group, scaling, warmup_kind, warmup_epochs, warmup_steps,
 learning_rate_start, learning_rate_peak, schedule, epochs, steps, final_train_loss,
 final_train_accuracy, final_val_loss, final_val_accuracy, final_val_top5, final5_val_accuracy,
@@ -77,7 +77,7 @@ def test_results_of_a_completed_run(folder: Folder) -> None:
         **{name: str(value) for name, value in derived.items()},
         "run_id": "one", "study": "made", "seed": "3", "state": "completed", "outcome": "ok", "reason": "",
         "machine": "node7", "nodes": "2", "gpus": "12", "model": "lenet", "dataset": "mnist",
-        "optimizer": "momentum", "final_train_loss": "0.3", "final_train_accuracy": "0.75",
+        "optimizer": "momentum", "sam": "", "final_train_loss": "0.3", "final_train_accuracy": "0.75",
         "final_val_loss": "0.3", "final_val_accuracy": "0.95", "final_val_top5": "",
         "final5_val_accuracy": "0.95",  # the median of 0.97 0.93 0.97 0.92 0.95
         "best_val_accuracy": "0.97", "best_epoch": "3", "final_test_loss": "0.25",
@@ -86,6 +86,11 @@ def test_results_of_a_completed_run(folder: Folder) -> None:
         "node_hours": "4", "segments": "1", "git_sha": "abc123-dirty",
     }  # fmt: skip
     assert row(folder.path) == expected
+
+
+def test_the_radius_of_sam(folder: Folder) -> None:
+    folder.run("sharp", recipe={"optimizer": {"kind": "sgd"}, "sam": {"rho": 0.05, "group": "worker"}})
+    assert row(folder.path)["sam"] == "0.05"
 
 
 def test_a_diverged_run_is_a_row_without_final_numbers(folder: Folder) -> None:
