@@ -208,7 +208,9 @@ def _resolve(study: Study, point: _Point, sections: Mapping[str, Any]) -> Resolv
         check_normalization(sections["model"], sections["recipe"], resolved.batch, measured)
         return resolved
     except (RecipeError, DataError) as error:
-        key = error.key if isinstance(error, RecipeError) else str(error).partition(":")[0]
+        named = str(error).partition(":")[0]
+        data = named if named.startswith("data.") else "data"
+        key = error.key if isinstance(error, RecipeError) else data
         place = _where(study, point, tuple((key or "recipe").split(".")))
         raise StudyError(f"{place}: {error}") from None
 
