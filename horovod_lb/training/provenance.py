@@ -61,6 +61,7 @@ def provenance(spec: Mapping[str, Any], here: World) -> dict[str, Any]:
         "mpi": _mpi_version(),
         "ranks": here.size,
         "ranks_on_host": here.local_size,
+        "dealing": _dealing(spec, here.size),
         "threads": here.threads,
         "gpu": [device.name for device in tf.config.get_visible_devices("GPU")],
         "allreduce": {
@@ -73,6 +74,19 @@ def provenance(spec: Mapping[str, Any], here: World) -> dict[str, Any]:
         "batch": batch_job(),
         "environment": environment(),
         **({"machine": os.environ["HLB_MACHINE"]} if os.environ.get("HLB_MACHINE") else {}),
+    }
+
+
+def _dealing(spec: Mapping[str, Any], ranks: int) -> dict[str, int]:
+    """Which part of a global batch a rank works through in this life."""
+    size = int(spec["recipe"]["batch_size"])
+    groups = int(spec["recipe"].get("groups") or spec["resources"]["workers"])
+    return {
+        "batch_size": size,
+        "groups": groups,
+        "batch_per_group": size // groups,
+        "ranks": ranks,
+        "groups_a_rank": groups // ranks,
     }
 
 

@@ -15,6 +15,11 @@ import tensorflow as tf
 from horovod_lb.runs import Life
 from horovod_lb.runs.traces import TENSORBOARD, TIMELINE, asked
 
+# What TensorBoard's own `tf.summary.scalar` writes, which needs the package `tensorboard`.
+_SCALAR = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"), data_class="DATA_CLASS_SCALAR"
+)
+
 
 class TensorBoard(keras.callbacks.Callback):
     """Writes the numbers of each epoch's row to event files in `folder`, with the epoch as the step.
@@ -31,7 +36,7 @@ class TensorBoard(keras.callbacks.Callback):
         with self._writer.as_default(step=epoch + 1):
             for name, value in (logs or {}).items():
                 if name != "epoch":
-                    tf.summary.scalar(name, float(value))
+                    tf.summary.write(name, tf.constant(value, tf.float32), metadata=_SCALAR)
         self._writer.flush()
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -13,6 +13,8 @@ from planning import machine, spec, specs
 from horovod_lb.batch.arrange import Options, Planned, plan_jobs
 from horovod_lb.errors import RequestError
 from horovod_lb.machines import Machine
+from horovod_lb.runs import traces
+from horovod_lb.schedulers.render import render
 
 HERE = Path("/somewhere/submission")
 
@@ -219,3 +221,18 @@ def test_data_are_staged_from_the_folder_of_the_data_set(monkeypatch: pytest.Mon
     assert jobs[0].request.environment == {"HLB_DATA": "/data/a"}
     (job,) = plan(runs)
     assert job.request.stage_from is None
+
+
+def test_what_is_asked_for_beside_results_reaches_the_ranks(tmp_path: Path) -> None:
+    asked = traces.environment(tensorboard=True, timeline=True)
+    assert asked == {"HLB_TENSORBOARD": "1", "HLB_TIMELINE": "1", "HOROVOD_TIMELINE": "DYNAMIC"}
+    for launcher in ("srun", "mpirun"):
+        (job,) = plan_jobs(
+            specs(1), machine(launcher=launcher), folder=tmp_path, options=Options(environment=asked)
+        )
+        script = render(job.request)
+        for name, value in asked.items():
+            assert f"export {name}={value}\n" in script
+            assert launcher == "srun" or f"-x {name}" in script
+    (job,) = plan_jobs(specs(1), machine(), folder=tmp_path, options=Options())
+    assert "TIMELINE" not in render(job.request)

@@ -36,7 +36,8 @@ def plan(*arguments):
 
 def rows(text):
     """The printed table as a list of dicts."""
-    lines = [line.split("  ") for line in text.splitlines()[1:] if not line.startswith(("...", "On this"))]
+    lines = text.splitlines()[1:]
+    lines = [line.split("  ") for line in lines if not line.startswith("...") and " groups of " not in line]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     return [dict(zip(cells[0], line, strict=True)) for line in cells[1:]]
 
@@ -180,3 +181,15 @@ def test_audit_says_what_looks_like_a_mistake(tmp_path):
     assert [finding["kind"] for finding in found] == ["recipe.warmup", "warmup steps", "group size"]
     sound = hlb("plan", EXAMPLE, "--audit", "--where", "recipe.batch_size > 256")
     assert (sound.returncode, sound.stdout) == (0, "nothing looks wrong\n")
+
+
+def test_a_plan_for_another_number_of_workers_says_what_they_do():
+    done = plan("--set", "recipe.groups=16", "--workers", "1")
+    assert {(row["k"], row["a"]) for row in rows(done.stdout)} == {("1", "16")}
+    assert (
+        "16 groups of 16 to 512 on 1 rank: 16 groups a rank one after the other, then one update a step; the "
+        "weights are those of 16 ranks, up to round-off\n"
+    ) in done.stdout
+    refused = hlb("plan", EXAMPLE, "--set", "recipe.groups=16", "--workers", "3")
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("to 3 ranks; these numbers divide them: 1, 2, 4, 8, 16\n")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from horovod_lb.errors import RecipeError
 from horovod_lb.recipe import Batch
+from horovod_lb.recipe.batch import dealt
 
 small = st.integers(1, 60)
 
@@ -54,3 +55,16 @@ def test_message_of_groups_that_cannot_be_dealt():
         "recipe.groups: 48 groups cannot be dealt evenly to 5 workers; workers 4 or 6 would do, "
         "or groups 45 or 50"
     )
+
+
+def test_ranks_that_have_several_groups_are_told_so():
+    one, two = Batch(7680, 240, 2), Batch(30720, 240, 2)
+    assert dealt([one, two, one]) == [
+        "240 groups of 32 to 128 on 2 ranks: 120 groups a rank one after the other, then one all-reduce a "
+        "step; the weights are those of 240 ranks, up to round-off"
+    ]
+    assert dealt([Batch(64, 4, 1)]) == [
+        "4 groups of 16 on 1 rank: 4 groups a rank one after the other, then one update a step; the weights "
+        "are those of 4 ranks, up to round-off"
+    ]
+    assert dealt([Batch(64, 4, 4)]) == []
