@@ -9,7 +9,7 @@ LIMITS = (3,10) <= sys.version_info[:2] <= (3,13)
 WRONG_PYTHON = error: $(PYTHON) is no Python 3.10 to 3.13 (TensorFlow 2.21 has packages for these). Name one: make PYTHON=/path/to/python3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint test test-all oracles test-slurm test-nccl-build clean distclean
+.PHONY: help setup demo lint test test-kills test-all oracles test-slurm test-nccl-build clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -31,6 +31,9 @@ lint: setup  ## ruff, mypy, and the direction of imports
 
 test: lint  ## the whole test suite but the minutes-long ones
 	$(RUN)/python -m pytest -m "not slow and not nccl"
+
+test-kills: setup  ## twenty runs stopped and killed at random steps end with the same bits (minutes)
+	$(RUN)/python -m pytest -s -m slow tests/ranks/test_killed.py
 
 test-all: lint  ## the slow tests too
 	$(RUN)/python -m pytest -m "not nccl"

@@ -94,16 +94,26 @@ def _layers(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.
 
 
 def distributed(run: RunContext, inner: keras.optimizers.Optimizer) -> DistributedOptimizer:
-    """`inner` wrapped for the ranks of `run`, unless it is wrapped already."""
-    if isinstance(inner, DistributedOptimizer):
-        return inner
+    """`inner` wrapped for the ranks of `run`, unless it is wrapped already.
+
+    RecipeError: it accumulates micro-batches, whose sums are each rank's own and in no checkpoint.
+    """
     communication = run.recipe.get("communication") or {}
     megabytes = communication.get("bucket_mb")
-    return DistributedOptimizer(
-        inner,
-        bucket_bytes=int(megabytes * 2**20) if megabytes else DEFAULT_BUCKET_BYTES,
-        compression=communication.get("compression") or "none",
-    )
+    optimizer = inner
+    if not isinstance(optimizer, DistributedOptimizer):
+        optimizer = DistributedOptimizer(
+            inner,
+            bucket_bytes=int(megabytes * 2**20) if megabytes else DEFAULT_BUCKET_BYTES,
+            compression=communication.get("compression") or "none",
+        )
+    if optimizer.micro_batches > 1:
+        raise RecipeError(
+            f"run.fit: the optimizer joins {optimizer.micro_batches} steps (gradient_accumulation_steps), "
+            "and a run that is stopped between them could not go on; leave that out: a rank's groups "
+            "(recipe.groups) are accumulated within a step"
+        )
+    return optimizer
 
 
 def decayed_variables(model: keras.Model, exclude: list[str]) -> list[Any]:

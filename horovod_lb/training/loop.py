@@ -270,6 +270,7 @@ class Loop:
         return bool(said[0]), bool(said[1])
 
     def _heartbeat(self, epoch: int, done: int, sums: np.ndarray) -> None:
+        self.saver.look()
         accuracy = self._accuracy if self._accuracy is not None else means(sums)["accuracy"]
         self.record.heartbeat(self.run.resolved.timeline, epoch, done, accuracy, self._pace.epoch)
 

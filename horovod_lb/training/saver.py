@@ -79,6 +79,7 @@ class Saver:
                 checkpoint.fill(self._variables, found)
                 told = {key: found.meta[key] for key in told}
             self._record.restore(found.meta["rows"] if found else [], told["position"]["step"])
+            self._copy()  # the memory for it, so that no step waits for that
         if hvd.size() > 1:
             told = _broadcast(told)
             broadcast_variables(self._variables)
@@ -119,6 +120,11 @@ class Saver:
         self._step = position.step
         path = checkpoint.file_of(self.folder, position.step)
         self._writing = self._pool.submit(self._write, path, meta, is_best)
+
+    def look(self) -> None:
+        """Tell of a checkpoint that could not be written since; does not wait."""
+        if not self.busy:
+            self.settle()
 
     def settle(self) -> None:
         """Wait until the checkpoint that is being written is on the disk; `failed` says why it is not."""
