@@ -10,7 +10,7 @@ from keras import ops
 from keras.optimizers import Optimizer
 
 from horovod_lb.noise.normal import GRADIENTS, deviation, normal
-from horovod_lb.optimizers.trust import dense
+from horovod_lb.optimizers.kernels import dense
 from horovod_lb.optimizers.wrapper import Wrapper
 from horovod_lb.parameters import not_negative, whole
 
@@ -56,14 +56,14 @@ class GradientNoise(Wrapper):
         sigma = deviation(self.stddev, self.decay, step)
         noisy = [
             None if gradient is None else self._noisy(gradient, variable, sigma, step)
-            for gradient, variable in zip(grads, variables, strict=True)
+            for gradient, variable in zip(dense(grads), variables, strict=True)
         ]
         self.inner_optimizer.apply(noisy, trainable_variables)
 
     def _noisy(self, gradient: Any, variable: Any, sigma: Any, step: Any) -> Any:
         index = self._get_variable_index(variable)
         noise = sigma * normal(variable.shape, self.seed, GRADIENTS, index, step)
-        return dense(gradient, variable.dtype) + ops.cast(noise, variable.dtype)
+        return ops.cast(gradient, variable.dtype) + ops.cast(noise, variable.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the inner optimizer included."""

@@ -10,7 +10,7 @@ from keras.optimizers import Optimizer
 
 from horovod_lb.optimizers import exclusion
 from horovod_lb.optimizers.checked import CheckedOptimizer
-from horovod_lb.optimizers.trust import TrustRatio, dense
+from horovod_lb.optimizers.trust import TrustRatio
 from horovod_lb.parameters import flag
 
 
@@ -84,10 +84,6 @@ class LayerAdaptive(CheckedOptimizer):
         if self._record is not None:
             self._record.note(index, ratio)
         return ratio
-
-    def dense(self, gradient: Any, variable: Any) -> Any:
-        """The gradient as a dense tensor of the variable's dtype."""
-        return dense(gradient, variable.dtype)
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
         """Nothing: the decay is inside the update."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
 from keras.optimizers import Optimizer
 
+from horovod_lb.optimizers.kernels import dense
 from horovod_lb.parameters import flag, not_negative, optional, positive, up_to_one, whole
 
 OPTIONS: dict[str, Callable[[str, Any], Any]] = {
@@ -26,7 +27,7 @@ NEEDED = ("use_ema", "ema_momentum")
 
 
 class CheckedOptimizer(Optimizer):
-    """A Keras optimizer that looks at Keras' own options before Keras takes them as they are.
+    """A Keras optimizer that looks at Keras' own options, and makes gradients dense, before Keras does more.
 
     ValueError: an option out of its range, with its name.
     """
@@ -37,6 +38,10 @@ class CheckedOptimizer(Optimizer):
                 value = options[name]
                 options[name] = check(name, value) if name in NEEDED else optional(check, name, value)
         super().__init__(learning_rate=rate(learning_rate), **options)
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """One step; gradients are dense, slices or None."""
+        super().apply(dense(grads), trainable_variables)
 
 
 def rate(value: Any) -> Any:

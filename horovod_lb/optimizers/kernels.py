@@ -6,6 +6,7 @@ forms, and the caller need not know which one runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,6 +24,24 @@ def norm(tensor: Any) -> Any:
 
         return tf.sqrt(2 * tf.nn.l2_loss(tensor))  # one pass, where square and sum are two
     return ops.sqrt(ops.sum(ops.square(tensor)))
+
+
+def dense(gradients: Sequence[Any]) -> list[Any]:
+    """Gradients as dense tensors; None stays None.
+
+    TensorFlow's are slices for embeddings, and may hold a row several times, each with a part of its
+    gradient. They are added up before clipping, a norm or anything else takes squares; norms are over all
+    rows.
+    """
+    return [None if gradient is None else _dense(gradient) for gradient in gradients]
+
+
+def _dense(gradient: Any) -> Any:
+    if hasattr(gradient, "dense_shape"):  # which `keras.ops.convert_to_tensor` would leave as they are
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(gradient)
+    return ops.convert_to_tensor(gradient)
 
 
 def momentum_step(

@@ -85,12 +85,11 @@ class LAMB(LayerAdaptive):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's update."""
         index, dtype = self._get_variable_index(variable), variable.dtype
-        gradient = self.dense(gradient, variable)
         decay, (scale, epsilon) = self._decay[index], self._corrections
         step = adam_step(
             self._first[index],
             self._second[index],
-            gradient,
+            ops.cast(gradient, dtype),
             ops.multiply(ops.convert_to_tensor(decay, dtype), variable) if decay else None,
             (self.beta_1, self.beta_2),
             ops.cast(scale, dtype),

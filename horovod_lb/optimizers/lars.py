@@ -81,7 +81,7 @@ class LARS(LayerAdaptive, MomentumSGD):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's update."""
         index = self._get_variable_index(variable)
-        gradient, decay = self.dense(gradient, variable), self._decay[index]
+        gradient, decay = ops.cast(gradient, variable.dtype), self._decay[index]
         decayed = (
             ops.add(gradient, ops.multiply(ops.convert_to_tensor(decay, variable.dtype), variable))
             if decay

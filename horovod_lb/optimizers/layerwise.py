@@ -12,8 +12,8 @@ from keras.optimizers import Optimizer
 
 from horovod_lb.optimizers import exclusion
 from horovod_lb.optimizers.adaptive import LayerAdaptive, RatioRecord, read_ratios
-from horovod_lb.optimizers.kernels import norm
-from horovod_lb.optimizers.trust import TrustRatio, dense
+from horovod_lb.optimizers.kernels import dense, norm
+from horovod_lb.optimizers.trust import TrustRatio
 from horovod_lb.optimizers.wrapper import Wrapper
 from horovod_lb.parameters import flag, one_of
 
@@ -104,7 +104,7 @@ class LayerWise(Wrapper):
         if not self.built:
             self.build(list(trainable_variables or []))
         with _replaced(self.inner_optimizer, _backend_update_step=self._update_all):
-            self.inner_optimizer.apply(grads, trainable_variables)
+            self.inner_optimizer.apply(dense(grads), trainable_variables)
 
     def trust_ratios(self) -> dict[str, float]:
         """The ratio of each adapted variable in the last step, by path; needs `record_ratios=True`."""
@@ -133,7 +133,7 @@ class LayerWise(Wrapper):
         if not self._adapted[index]:
             type(inner).update_step(inner, gradient, variable, rate)
         elif self.on == "gradient":
-            gradient = dense(gradient, variable.dtype)
+            gradient = ops.cast(gradient, variable.dtype)
             ratio = self._ratio(index, norm(variable), norm(gradient))
             scaled = ops.multiply(ops.cast(ratio, variable.dtype), gradient)
             type(inner).update_step(inner, scaled, variable, rate)
@@ -180,7 +180,7 @@ def _change(optimizer: Optimizer, gradient: Any, variable: Any, rate: Any) -> An
     def catch(assign: Any, change: Any) -> Any:
         def replacement(target: Any, value: Any) -> None:
             if target is variable:
-                changes.append(change(dense(value, variable.dtype)))
+                changes.append(change(ops.cast(value, variable.dtype)))
             else:
                 assign(optimizer, target, value)
 

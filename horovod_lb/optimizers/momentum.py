@@ -9,7 +9,6 @@ import keras
 from keras import ops
 
 from horovod_lb.optimizers.checked import CheckedOptimizer
-from horovod_lb.optimizers.trust import dense
 from horovod_lb.parameters import below_one, flag
 
 
@@ -72,7 +71,7 @@ class MomentumSGD(CheckedOptimizer):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's update."""
-        self._move(dense(gradient, variable.dtype), variable, learning_rate)
+        self._move(ops.cast(gradient, variable.dtype), variable, learning_rate)
 
     def _move(self, gradient: Any, variable: Any, learning_rate: Any, ratio: Any = None) -> None:
         """The update by `ratio` · `gradient`; the ratio, a scalar, goes into the buffer with the rate."""

@@ -10,11 +10,6 @@ from keras import ops
 from horovod_lb.parameters import in_order, not_negative, optional, positive
 
 
-def dense(gradient: Any, dtype: Any) -> Any:
-    """A gradient as a dense tensor: norms are over whole variables, rows without a gradient included."""
-    return ops.cast(ops.convert_to_tensor(gradient, sparse=False), dtype)
-
-
 @dataclass(frozen=True)
 class TrustRatio:
     """coefficient · ‖w‖ / (denominator + epsilon), held within [min_ratio, max_ratio].

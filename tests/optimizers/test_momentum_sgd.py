@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from horovod_lb.optimizers import MomentumSGD
 
@@ -71,6 +73,26 @@ def test_with_correction_every_step_is_the_u_form(seed: int, zeros: bool, nester
     rates = rate_sequence(seed, zeros)
     found = run(MomentumSGD(Rates(rates), 0.9, nesterov=nesterov), gradients())
     np.testing.assert_allclose(found, u_form(rates, gradients(), 0.9, nesterov), rtol=2e-5, atol=2e-5)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    powers=st.lists(st.one_of(st.none(), st.floats(-4, 0.3)), min_size=2, max_size=12),
+    momentum=st.floats(0, 0.99),
+    nesterov=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_any_rates_and_momentum_are_the_u_form(
+    powers: list[float | None], momentum: float, nesterov: bool, seed: int
+) -> None:
+    """Also rates of 0 (None) anywhere and rates that fall or rise by orders of magnitude, step by step."""
+    rates = np.array([0.0 if power is None else 10.0**power for power in powers], "float32")
+    grads = np.random.default_rng(seed).normal(size=(len(rates), *SHAPE)).astype("float32")
+    found = run(MomentumSGD(Rates(rates), momentum, nesterov=nesterov), grads, graph=False)
+    expected = u_form(rates, grads, momentum, nesterov)
+    # Round-off is measured by what was added up: the weights go through 0.
+    moved = np.abs(np.diff(np.concatenate([np.ones((1, *SHAPE)), expected]), axis=0)).sum(0)
+    assert (np.abs(found - expected) <= 1e-5 * (1 + moved)).all()
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,26 @@ def test_legw_warms_up_for_the_same_number_of_steps(resolved, growth, epochs):
     assert large.rate.warmup_steps == pytest.approx(small.rate.warmup_steps, rel=1e-14)
     assert large.rate.warmup_epochs == pytest.approx(growth * epochs)
     assert large.rate.peak == pytest.approx(math.sqrt(growth) * small.rate.peak)
+
+
+@given(
+    examples=st.integers(500, 100_000),
+    reference=st.integers(1, 400),
+    batch_size=st.integers(1, 4000),
+    hundredths=st.integers(1, 100),
+)
+def test_legw_s_identity_for_any_examples_and_batches(resolved, examples, reference, batch_size, hundredths):
+    """Warmup steps are w_ref·N/B_ref whatever B, exactly, and the peak squared is linear in B."""
+    run = resolved(
+        examples=examples,
+        epochs=200 * 4000,  # so that the cap never binds
+        batch_size=batch_size,
+        reference={"batch_size": reference, "warmup_epochs": hundredths / 100},
+        **LEGW,
+    )
+    assert run.rate.warmup_steps == float(Fraction(hundredths, 100) * examples / reference)
+    assert (run.rate.peak / 0.1) ** 2 == pytest.approx(batch_size / reference, rel=1e-12)
+    assert not any("legw asks for" in text for text in run.warnings)
 
 
 def test_legw_is_capped_at_the_run_with_a_warning(resolved):
