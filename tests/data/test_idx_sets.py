@@ -194,6 +194,13 @@ def test_planning_reads_no_pixels_and_no_numpy(folder: Folder) -> None:
     )
 
 
+def test_nothing_is_written_to_the_folder(folder: Folder) -> None:
+    folder.write(".xz")
+    before = {path: path.stat().st_mtime_ns for path in (folder.path, *folder.path.iterdir())}
+    load(folder.data)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder.path, *folder.path.iterdir())}
+
+
 def test_a_changed_file_is_described_anew(folder: Folder) -> None:
     assert describe(folder.data).train_examples == 30
     Folder(folder.path, 5, 4, train=40)
