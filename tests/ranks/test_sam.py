@@ -14,6 +14,7 @@ POINTS = {
     "sam-blocks": "sam.of_blocks",
     "sam-global": "sam.of_all",
     "sam-dropout": "sam.dropout",
+    **{f"sam-draw{draw}": "draws.sam" for draw in range(3)},
 }
 
 
