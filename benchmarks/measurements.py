@@ -1,6 +1,7 @@
 """What measurements cost: a step that watches its gradients, and one probe of each kind.
 
-    python benchmarks/measurements.py [--model lenet5|digits_cnn] [--batch B] [--groups G] [--steps 30]
+    python benchmarks/measurements.py [--model lenet5 | digits_cnn | resnet50] [--batch B] [--groups G]
+    python benchmarks/measurements.py --model resnet50 --batch 16 --groups 2 --size 96 --step-only
 
 One process, random images. Steps with and without the watch take turns, so that other load on the machine
 meets both alike; the ratio is taken pair by pair. A probe is timed at its second call, when it is compiled.
@@ -26,7 +27,7 @@ from horovod_lb.measure import Distance, Hessian, NoiseScale, Sharpness, SignalT
 from horovod_lb.training.loss import cross_entropy
 from horovod_lb.training.step import TrainingStep
 
-SHAPES = {"lenet5": (28, 28, 1), "digits_cnn": (8, 8, 1)}
+SHAPES = {"lenet5": (28, 28, 1), "digits_cnn": (8, 8, 1), "resnet50": (None, None, 3)}
 
 
 def seconds(action: Callable[[], Any]) -> float:
@@ -36,9 +37,14 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
+def network(name: str, x: Any) -> Any:
+    """The model, for images as x."""
+    return hlb.models.build(name, classes=10, shape=x.shape[1:])
+
+
 def make_step(name: str, x: Any, y: Any, groups: int, watched: bool) -> Callable[[], Any]:
     """A training step on all of x and y, in `groups` groups."""
-    model = hlb.models.build(name)
+    model = network(name, x)
     optimizer = hlb.DistributedOptimizer(keras.optimizers.SGD(1e-3, momentum=0.9))
     noise = NoiseScale() if watched else None
     if noise:
@@ -69,7 +75,7 @@ def compare_steps(options: argparse.Namespace, x: Any, y: Any) -> None:
 
 def time_probes(options: argparse.Namespace, data: Arrays) -> None:
     """Print the seconds of each measurement."""
-    model = hlb.models.build(options.model)
+    model = network(options.model, data.x)
     model.compile(keras.optimizers.SGD(1e-3))
     distance = Distance()
     distance.prepare(model, model.optimizer)
@@ -97,13 +103,18 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--groups", type=int, default=2)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--size", type=int, default=160, help="pixels of an image's side, resnet50 only")
+    parser.add_argument("--step-only", action="store_true", help="leave the probes out")
     options = parser.parse_args()
     hlb.init()
     stream = np.random.default_rng(0)
-    x = stream.uniform(size=(1024, *SHAPES[options.model])).astype("float32")
-    y = stream.integers(0, 10, 1024)
+    count = options.batch if options.step_only else max(1024, options.batch)
+    shape = [options.size if side is None else side for side in SHAPES[options.model]]
+    x = stream.random((count, *shape), "float32")
+    y = stream.integers(0, 10, count)
     compare_steps(options, x[: options.batch], y[: options.batch])
-    time_probes(options, Arrays(x, y))
+    if not options.step_only:
+        time_probes(options, Arrays(x, y))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from horovod_lb import models
 from horovod_lb.optimizers import LAMB, LARS, LayerWise, MomentumSGD
 
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
@@ -40,31 +41,11 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 ONE, OTHER = "Keras SGD, momentum", "Keras Lamb"
 
 
-def shapes() -> list[tuple[int, ...]]:
-    """Of ResNet-50's kernels, scales and offsets: 53 convolutions, 53 normalizations, one dense layer."""
-    found: list[tuple[int, ...]] = []
-
-    def convolution(size: int, inputs: int, outputs: int) -> None:
-        found.extend([(size, size, inputs, outputs), (outputs,), (outputs,)])
-
-    convolution(7, 3, 64)
-    inputs = 64
-    for width, blocks in ((64, 3), (128, 4), (256, 6), (512, 3)):
-        for block in range(blocks):
-            convolution(1, inputs, width)
-            convolution(3, width, width)
-            convolution(1, width, 4 * width)
-            if block == 0:
-                convolution(1, inputs, 4 * width)
-            inputs = 4 * width
-    return [*found, (2048, 1000), (1000,)]
-
-
-def make_step(make: Callable[[], Any]) -> Callable[[], None]:
+def make_step(make: Callable[[], Any], shapes: list[tuple[int, ...]]) -> Callable[[], None]:
     """One update with gradients that stay the same; returns when it is done."""
     stream = np.random.default_rng(0)
-    variables = [keras.Variable(stream.normal(size=shape).astype("float32")) for shape in shapes()]
-    gradients = [tf.constant(stream.normal(size=shape).astype("float32")) for shape in shapes()]
+    variables = [keras.Variable(stream.normal(size=shape).astype("float32")) for shape in shapes]
+    gradients = [tf.constant(stream.normal(size=shape).astype("float32")) for shape in shapes]
     optimizer = make()
     optimizer.build(variables)
 
@@ -86,9 +67,10 @@ def main() -> None:
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
         tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    assert len(shapes()) == 161
+    shapes = [tuple(variable.shape) for variable in models.build("resnet50").trainable_variables]
+    assert len(shapes) == 161
     names = [name for name in OPTIMIZERS if not options.only or name in (ONE, OTHER, *options.only)]
-    steps = {name: make_step(OPTIMIZERS[name]) for name in names}
+    steps = {name: make_step(OPTIMIZERS[name], shapes) for name in names}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(options.steps + 2):
         for name, step in steps.items():

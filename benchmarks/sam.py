@@ -4,8 +4,8 @@
 
 Whole steps of a study on one rank: forward and backward passes, reduction, update by momentum SGD. The kinds
 take turns, step by step, in one process, so that other load on the machine meets all alike; a ratio is that
-to the plain step of the same turn. CPU time leaves out what other programs take of the cores. `resnet50` is
-Keras' ResNet-50 on random images, with batch normalization.
+to the plain step of the same turn. CPU time leaves out what other programs take of the cores. Images are
+random.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import keras
 import numpy as np
 
 import horovod_lb as hlb
@@ -37,13 +36,8 @@ def kinds(groups: int) -> dict[str, dict[str, Any] | None]:
 
 def network(name: str, size: int) -> tuple[Any, tuple[int, ...], int]:
     """A model, the shape of an example, and the number of classes."""
-    if name == "lenet5":
-        return hlb.models.build("lenet5", classes=10), (28, 28, 1), 10
-    shape = (size, size, 3)
-    model = keras.applications.ResNet50(
-        weights=None, input_shape=shape, classes=1000, classifier_activation=None
-    )
-    return model, shape, 1000
+    shape, classes = ((28, 28, 1), 10) if name == "lenet5" else ((size, size, 3), 1000)
+    return hlb.models.build(name, classes=classes, shape=shape), shape, classes
 
 
 def main() -> None:
