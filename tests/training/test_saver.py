@@ -67,13 +67,17 @@ class At(keras.callbacks.Callback):
             self.action()
 
 
-def train(run: RunDirectory, *callbacks: Any, width: int = 8, optimizer: Any = None) -> str:
+def train(
+    run: RunDirectory, *callbacks: Any, width: int = 8, optimizer: Any = None, before: Any = None
+) -> str:
     """Four classes of points in 6 dimensions; a state of some 100 kB with `width` 1000."""
     stream = np.random.default_rng(0)
     y = stream.integers(0, 4, 140)
     x = (stream.normal(size=(140, 6)) + y[:, None]).astype("float32")
 
     def main(run: Any) -> None:
+        if before:
+            before(run)
         layers = [keras.layers.Dense(width, activation="relu"), keras.layers.Dense(4)]
         model = keras.Sequential([keras.Input((6,)), *layers])
         data = DataSet(run.info, Arrays(x[:100], y[:100]), Arrays(x[100:], y[100:]), None)
@@ -152,6 +156,33 @@ def test_a_file_of_an_earlier_life_does_not_land(tmp_path: Path) -> None:
     assert list(run.checkpoints.iterdir()) == []
 
 
+def test_a_run_is_stopped_when_its_last_checkpoint_is_on_the_disk(tmp_path: Path) -> None:
+    run, seen = folder(tmp_path), []
+
+    class Slow(keras.callbacks.Callback):
+        """From step 7 on, a file gets its name only half a second later."""
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            if batch == 7:
+                lives[0].open.clear()
+                run.request_stop()
+                threading.Timer(0.5, self.look).start()
+
+        def look(self) -> None:
+            seen.append(([path.name for path in run.checkpoints.glob("step-*")], run.read_exit()))
+            lives[0].open.set()
+
+    lives: list[Gate] = []
+
+    def begin(run: Any) -> None:
+        lives.append(Gate(run.life))
+        lives[0].open.set()
+
+    assert train(run, Slow(), before=begin) == "stopped"
+    assert seen == [(["step-000000005.npz"], None)]
+    assert len(list(run.checkpoints.glob("step-*"))) == 2
+
+
 def test_what_a_killed_writer_left_is_swept_up(tmp_path: Path) -> None:
     run = folder(tmp_path)
     run.checkpoints.mkdir()
@@ -223,7 +254,7 @@ def test_a_training_that_a_callback_ended_does_not_go_on(tmp_path: Path) -> None
 
 def test_steps_joined_by_the_optimizer_are_refused(tmp_path: Path) -> None:
     accumulating = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
-    with pytest.raises(RecipeError, match=r"joins 2 steps .* recipe\.groups"):
+    with pytest.raises(RecipeError, match=r"joins 2 steps .*recipe\.groups"):
         train(folder(tmp_path), optimizer=accumulating)
 
 
