@@ -162,7 +162,7 @@ def _from_pickle(content: bytes) -> bytes:
     if len(labels) != EXAMPLES or wrong:
         what = f"{wrong[0]!r} among them" if wrong else f"{EXAMPLES:,} are needed"
         raise files.DamagedError(f"has {len(labels):,} labels, {what}")
-    pixels = np.frombuffer(data.bytes((EXAMPLES, PIXELS)), np.uint8).reshape(EXAMPLES, PIXELS)
+    pixels = np.frombuffer(data.values((EXAMPLES, PIXELS)), np.uint8).reshape(EXAMPLES, PIXELS)
     return np.concatenate([np.array(labels, np.uint8)[:, np.newaxis], pixels], axis=1).tobytes()
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import python2_pickle
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from horovod_lb.data import cifar10, unpickle
 from horovod_lb.data.files import DamagedError
@@ -78,12 +81,12 @@ def test_what_numpy_pickles_is_what_is_read(protocol: int) -> None:
             unpickle.mapping(content)
         return
     found = unpickle.mapping(content)
-    assert found[b"data"].bytes((3, 4)) == PIXELS.tobytes() and found[b"labels"] == [1, 2, 3]
+    assert found[b"data"].values((3, 4)) == PIXELS.tobytes() and found[b"labels"] == [1, 2, 3]
 
 
 def test_what_python_2_pickles_is_what_is_read() -> None:
     found = unpickle.mapping(python2_pickle.batch(PIXELS, [5, 6, 7]))
-    assert found[b"data"].bytes((3, 4)) == PIXELS.tobytes()
+    assert found[b"data"].values((3, 4)) == PIXELS.tobytes()
     assert found[b"labels"] == [5, 6, 7] and found[b"batch_label"] == b"training batch 2 of 5"
 
 
@@ -98,7 +101,7 @@ def test_what_python_2_pickles_is_what_is_read() -> None:
 def test_other_arrays_are_refused(array: np.ndarray, message: str) -> None:
     found = unpickle.mapping(pickle.dumps({"data": array}, 2))
     with pytest.raises(DamagedError, match=message):
-        found[b"data"].bytes((3, 4))
+        found[b"data"].values((3, 4))
 
 
 def test_an_array_that_lies_about_its_size() -> None:
@@ -106,7 +109,7 @@ def test_an_array_that_lies_about_its_size() -> None:
         python2_pickle.text(PIXELS.tobytes()), python2_pickle.text(b"short")
     )
     with pytest.raises(DamagedError, match="whose content has another size"):
-        unpickle.mapping(content)[b"data"].bytes((3, 4))
+        unpickle.mapping(content)[b"data"].values((3, 4))
 
 
 @pytest.mark.parametrize(
@@ -120,11 +123,36 @@ def test_an_array_that_lies_about_its_size() -> None:
         b"\x80\x02" + b"(" * 10 + b"R.",
         b"\x80\x02cnumpy\nndarray\n)R}b.",
         b"\x80\x02K\x01K\x02\x86b.",
+        b"\x80\x02K\x01r\xff\xff\xff\x7fh\x00.",  # remembers one object at place 2,147,483,647
+        b"\x80\x04\x8e" + b"\xff" * 8,  # 2^64 bytes follow
     ],
 )
 def test_broken_pickles(content: bytes) -> None:
     with pytest.raises(DamagedError, match=r"is not a pickled batch|holds a StoredArray"):
         unpickle.mapping(content)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
+def test_whatever_is_wrong_is_said(changes: list[tuple[int, int]]) -> None:
+    content = bytearray(python2_pickle.batch(PIXELS, [0, 1, 2]))
+    for place, value in changes:
+        content[place % len(content)] = value
+    with suppress(DamagedError):
+        found = unpickle.mapping(bytes(content))
+        if isinstance(found.get(b"data"), unpickle.StoredArray):
+            assert len(found[b"data"].values((3, 4))) == 12
+
+
+def test_an_array_made_in_another_way() -> None:
+    """Without the calls that give it a type and a content."""
+    empty = b"\x80\x02}U\x04data" + python2_pickle.name("numpy", "ndarray") + b")\x81s."
+    with pytest.raises(DamagedError, match="array without content"):
+        unpickle.mapping(empty)[b"data"].values((3, 4))
+    kind = python2_pickle.name("numpy", "dtype") + b")\x81"
+    array = python2_pickle.name("numpy", "ndarray") + b")\x81(K\x01K\x03K\x04\x86" + kind + b"I00\nU\x00tb"
+    with pytest.raises(DamagedError, match="not of \\(3, 4\\) unsigned bytes"):
+        unpickle.mapping(b"\x80\x02}U\x04data" + array + b"s.")[b"data"].values((3, 4))
 
 
 @pytest.mark.parametrize(
