@@ -10,8 +10,7 @@ from keras import ops
 from keras.optimizers import LossScaleOptimizer, Optimizer
 
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES
-from horovod_lb.distributed.reducer import COMPRESSIONS, GradientReducer
-from horovod_lb.parameters import flag, one_of, whole
+from horovod_lb.distributed.reducer import GradientReducer
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
@@ -53,11 +52,7 @@ class DistributedOptimizer(LossScaleOptimizer):
         Optimizer.__init__(self, learning_rate=0.0, name=name or "distributed")
         self.inner_optimizer = optimizer
         self.micro_batches = micro_batches
-        self.reducer = GradientReducer(
-            whole("bucket_bytes", bucket_bytes, 1),
-            one_of("compression", compression, COMPRESSIONS),
-            flag("sparse_as_dense", sparse_as_dense),
-        )
+        self.reducer = GradientReducer(bucket_bytes, compression, sparse_as_dense)
         self._sums: list[Any] = []
         self._skips = False
         # Called with the reduced gradients of every step, in the graph: for measurements.

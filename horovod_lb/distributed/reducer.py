@@ -12,6 +12,7 @@ from tensorflow.python.ops import control_flow_util
 
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES, plan_buckets
 from horovod_lb.errors import DistributedError
+from horovod_lb.parameters import flag, one_of, whole
 
 COMPRESSIONS = {"none": hvd.Compression.none, "fp16": hvd.Compression.fp16}
 _serial = itertools.count()
@@ -36,13 +37,9 @@ class GradientReducer:
         compression: str = "none",
         sparse_as_dense: bool = False,
     ) -> None:
-        if compression not in COMPRESSIONS:
-            raise ValueError(f"compression is one of {', '.join(COMPRESSIONS)}, not {compression!r}")
-        if bucket_bytes < 1:
-            raise ValueError(f"bucket_bytes is a positive number of bytes, not {bucket_bytes}")
-        self.bucket_bytes = int(bucket_bytes)
-        self.compression = compression
-        self.sparse_as_dense = bool(sparse_as_dense)
+        self.bucket_bytes = whole("bucket_bytes", bucket_bytes, 1)
+        self.compression = one_of("compression", compression, COMPRESSIONS)
+        self.sparse_as_dense = flag("sparse_as_dense", sparse_as_dense)
         # Called with a step's own dense gradients and the reduced ones, in the graph: to measure the time.
         self.stopwatch: Any = None
         self._name = f"hlb.{next(_serial)}"

@@ -123,7 +123,7 @@ def test_wrapping_twice_is_refused() -> None:
     ("options", "message"),
     [
         ({"compression": "zip"}, "none, fp16, not 'zip'"),
-        ({"bucket_bytes": 0}, "positive number of bytes, not 0"),
+        ({"bucket_bytes": 0}, "bucket_bytes must be a whole number >= 1, not 0"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
