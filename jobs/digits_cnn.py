@@ -12,7 +12,7 @@ import horovod_lb as hlb
 def main(run):
     """Train one run of the study on this rank."""
     data = run.load_data()  # data.train, data.val, data.test: uint8 or float32 images and int64 labels
-    model = hlb.models.build(run.spec["model"]["name"], classes=data.info.classes)
+    model = run.model()
 
     # The recipe's optimizer, with the learning rate of every step inside the graph. Any Keras optimizer will
     # do: run.fit wraps it so that gradients are averaged over the ranks.

@@ -43,7 +43,7 @@ def rate_callbacks(run):
 def main(run):
     """Train one run of the study on this rank."""
     data = run.load_data()  # reads the four IDX files under data.root or $HLB_DATA
-    model = hlb.models.build(run.spec["model"]["name"], classes=data.info.classes)
+    model = run.model()
     if has_callbacks(run.recipe):
         optimizer = run.optimizer(learning_rate=run.recipe["reference"]["learning_rate"])
         run.fit(model, optimizer, data, callbacks=rate_callbacks(run))

@@ -6,7 +6,13 @@ from typing import Any, Protocol
 
 
 class Collective(Protocol):
-    """A group of peers that add tensors up."""
+    """A group of peers that add tensors up.
+
+    Attributes:
+        span: how many they are.
+    """
+
+    span: int
 
     def sum(self, tensor: Any) -> Any:
         """The sum of `tensor` over the peers, on each of them; its gradient is the sum of their gradients."""
@@ -14,6 +20,8 @@ class Collective(Protocol):
 
 class Alone:
     """A group of one."""
+
+    span = 1
 
     def sum(self, tensor: Any) -> Any:
         """`tensor` itself."""

@@ -31,6 +31,7 @@ from horovod_lb.training.context import RunContext
 from horovod_lb.training.control import Control
 from horovod_lb.training.evaluate import Evaluation, means
 from horovod_lb.training.loss import COUNT, LOSS, cross_entropy
+from horovod_lb.training.normalization import check_layers
 from horovod_lb.training.pace import Pace
 from horovod_lb.training.record import Record
 from horovod_lb.training.saver import Saver
@@ -69,7 +70,9 @@ class Loop:
                 "the recipe's steps and rates are those of the study; correct its `data` (`examples` of a "
                 "custom set, `holdout`)"
             )
+        check_layers(run, model)
         recipe = run.recipe
+        passes = run.resolved.batch.groups // run.span.groups
         # Compiled for the sake of callbacks, which look for model.optimizer; the loop has its own step.
         model.compile(optimizer=optimizer, jit_compile=False)
         build.exclude(recipe, optimizer, model)
@@ -96,7 +99,8 @@ class Loop:
             sam=recipe.get("sam"),
             noise=recipe.get("noise"),
             classes=data.info.classes,
-            groups=run.resolved.batch.groups,
+            groups=passes,
+            peers=run.peers,
             watch=self.measurements.watch,
         )
         average = recipe.get("ema") or {}
@@ -104,7 +108,7 @@ class Loop:
         self.evaluate = Evaluation(model, data.info.normalization, loss)
         batch = run.resolved.batch
         self.order = Order(len(data.train), batch.batch_size, recipe["remainder"], run.seed)
-        self.portion = Portion(self.order, batch.groups, run.world.size, run.world.rank)
+        self.portion = Portion(self.order, passes, run.world.size, run.world.rank)
         self.stopwatch = optimizer.reducer.stopwatch = Stopwatch()
         self.record = Record(run.life, run.world.rank == 0)
         state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]

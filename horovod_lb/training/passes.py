@@ -7,10 +7,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from horovod_lb.data import AS_STORED
+from horovod_lb.data.portion import Group
 from horovod_lb.distributed import DistributedOptimizer
+from horovod_lb.distributed.peers import Peers
 from horovod_lb.noise import ActivationNoise
 from horovod_lb.training.loss import count
 from horovod_lb.training.statistics import MovingStatistics
@@ -50,6 +53,8 @@ class Passes:
         penalty: λ of the L2 penalty (λ/2)‖w‖².
         penalized: the variables under it.
         noise: on the activations.
+        peers: with whom layers share moments, so that a rank's loss depends on the examples of others. Its
+            part of the global mean is then taken before the gradient, see `attend`.
     """
 
     def __init__(
@@ -63,7 +68,10 @@ class Passes:
         penalty: float = 0.0,
         penalized: Sequence[Any] = (),
         noise: ActivationNoise | None = None,
+        peers: Peers | None = None,
     ) -> None:
+        self._peers = peers
+        self._unit = tf.Variable(0.0, trainable=False)
         self.statistics = MovingStatistics(model)
         self._model = model
         self._optimizer = optimizer
@@ -88,6 +96,21 @@ class Passes:
 
         return self._gradients(x, y, step, group, run)
 
+    def attend(self, groups: Sequence[Group], unit: float) -> Sequence[Group]:
+        """Before a step in which layers share moments with `peers`: what this rank takes part with.
+
+        Its loss becomes `unit` · Σ over its examples, `unit` being the number of ranks over the examples of
+        all; the even mean of the ranks' gradients is then that of the mean loss. A rank without examples
+        still has to take part, and TensorFlow's kernels do not bear empty batches: it passes one of zeros,
+        which enters neither moments nor loss.
+        """
+        ((x, y),) = groups
+        present = len(y) > 0
+        self._unit.assign(unit * present)
+        if self._peers:
+            self._peers.present.assign(float(present))
+        return groups if present else [(np.zeros((1, *x.shape[1:]), x.dtype), np.zeros(1, y.dtype))]
+
     def again(self, x: Any, y: Any, step: Any, group: Any) -> list[Any]:
         """The gradients at the weights as they are now, with the same random masks as in `first`.
 
@@ -109,11 +132,16 @@ class Passes:
             loss = tf.reduce_mean(losses)
             if self._model.losses:  # regularizers and activity losses of the layers
                 loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
+            if self._peers:
+                loss *= self._unit * tf.cast(tf.size(y), tf.float32)
             if self._penalized:
                 squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in self._penalized]
                 loss += 0.5 * self._penalty * tf.add_n(squares)
             scaled = self._optimizer.scale_loss(loss)
-        return tape.gradient(scaled, self._variables), count(y, outputs, losses)
+        counts = count(y, outputs, losses)
+        if self._peers:
+            counts *= self._peers.present
+        return tape.gradient(scaled, self._variables), counts
 
 
 def zeros(shape: Any, dtype: Any) -> Any:

@@ -9,7 +9,9 @@ from typing import Any
 
 import keras
 
+from horovod_lb import models
 from horovod_lb.data import DataSet, load
+from horovod_lb.layers import Alone, Collective
 from horovod_lb.training import build, final_model, loop, traces
 from horovod_lb.training.context import RunContext
 
@@ -22,6 +24,29 @@ class Run(RunContext):
     def load_data(self) -> DataSet:
         """The study's data set; runs of one session that use the same share it, but for its augmentation."""
         return _load(json.dumps(self.spec["data"], sort_keys=True)).seeded(self.seed)
+
+    def model(self, **options: Any) -> keras.Model:
+        """The network of the study's `model`, new: for its data's classes and images, with its words.
+
+        `options` of the network's builder (see `models.build`) stand above those of the study.
+        """
+        words = self.spec["model"]
+        kind = words.get("batch_norm", "plain")
+        stated = {
+            "classes": self.info.classes or None,
+            "shape": self.info.shape or None,
+            "batch_norm": None if kind == "plain" else kind,
+            "group_size": words.get("ghost_size"),
+            "collective": self.collective() if kind in ("sync", "group") else None,
+            "zero_gamma": words.get("zero_gamma"),
+            "dropout": words.get("dropout"),
+        }
+        given = {key: value for key, value in stated.items() if value is not None}
+        return models.build(words["name"], **{**given, **options})
+
+    def collective(self) -> Collective:
+        """The peers of synchronized layers in a model of the job's own, by the study's words."""
+        return self.peers or Alone()
 
     def optimizer(self, learning_rate: Any = None) -> keras.optimizers.Optimizer:
         """The recipe's optimizer; `learning_rate` replaces the in-graph schedule (for the rate callbacks)."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 from horovod_lb.data import AS_STORED
 from horovod_lb.data.portion import Group
 from horovod_lb.distributed import DistributedOptimizer
+from horovod_lb.distributed.peers import Peers
 from horovod_lb.recipe.sam import shared_groups
 from horovod_lb.training.deal import WHOLE, deal
 from horovod_lb.training.loss import cross_entropy
@@ -39,6 +40,8 @@ class TrainingStep:
         sam: `recipe.sam` of a study; None: no sharpness-aware minimization.
         noise: `recipe.noise` of a study; None: none. `classes`: those that a noisy label is one of.
         groups: of a global batch, on all ranks; asked for by `sam` alone.
+        peers: with whom the layers share batch-norm moments; all ranks then pass through the network at once,
+            each with one group, which may be empty; not together with `sam` or `watch`.
         watch: sees the gradient of every group, in the graph; see `measure.watch.GradientWatch`.
     """
 
@@ -57,9 +60,10 @@ class TrainingStep:
         noise: Mapping[str, Any] | None = None,
         classes: int = 0,
         groups: int = 1,
+        peers: Peers | None = None,
         watch: Any = None,
     ) -> None:
-        self._optimizer = optimizer
+        self._optimizer, self._peers = optimizer, peers
         self._variables = model.trainable_variables
         self._noise = StepNoise(model, noise, seed, classes) if noise else None
         moved = self._noise.weights if self._noise else None
@@ -76,6 +80,7 @@ class TrainingStep:
             penalty=penalty if decay_at == "w_eps" else 0.0,
             penalized=penalized,
             noise=self._noise.activations if self._noise else None,
+            peers=peers,
         )
         self.statistics = self._passes.statistics
         self._gradients = self._passes.first
@@ -121,6 +126,8 @@ class TrainingStep:
         if self._noise:
             groups = self._noise.labels(groups, step, first_group, batch, ranks)
             self._noise.begin(t)
+        if self._peers:
+            groups = self._passes.attend(groups, ranks / batch)
         number, accumulated = first_group // len(groups), 0
         stages = self._shared.stages(ranks, number) if self._shared else [WHOLE]
         performed = deal(groups, first_group, stages)
@@ -205,7 +212,8 @@ class TrainingStep:
             ]
         if not self._sam:
             totals = self._sum(counts, share, empty)
-            self._optimizer.apply(gradients, self._variables, share=share)
+            # Where ranks share moments, the share is in the loss.
+            self._optimizer.apply(gradients, self._variables, share=None if self._peers else share)
             return totals
         if not self._optimizer.scales_loss:
             # No loss scale that could mend it: the loss around w is not finite, and the run ends as diverged.
