@@ -8,7 +8,10 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from horovod_lb.recipe.exact import exact
+from horovod_lb.recipe.normalization import normalized_examples
+from horovod_lb.recipe.sam import shared_groups
 from horovod_lb.study.expand import RunSpec
+from horovod_lb.study.networks import NETWORKS
 
 # LEGW keeps the number of warmup steps; a factor of two to either side is within what papers tune.
 FAR = 2.0
@@ -92,16 +95,37 @@ def _legw_steps(run: RunSpec) -> float | None:
 
 
 def _group_sizes(runs: Sequence[RunSpec]) -> Iterator[Finding]:
-    """Batch-norm groups that change along an axis: part of what the loss is."""
-    sizes = sorted({run.resolved.batch.group_size for run in runs})
-    if len(sizes) > 1:
-        yield Finding(
-            "group size",
-            f"a group holds {_range(sizes)} examples, depending on the run: batch norm and SAM see another "
-            "loss along that axis; let recipe.groups grow with the batch size (`zip`), unless the model has "
-            "neither",
-            _ids(runs),
-        )
+    """Examples of one normalization, or of one perturbation, that change along an axis: another loss."""
+    for what, key, examples in (
+        ("batch norm takes its moments", "model.ghost_size and model.bn_groups say it too", _normalized),
+        ("SAM takes its perturbation", "recipe.sam.group says it too", _perturbed),
+    ):
+        of = {run.run_id: examples(run) for run in runs}
+        sizes = sorted({size for size in of.values() if size})
+        if len(sizes) > 1:
+            yield Finding(
+                "group size",
+                f"{what} over {_range(sizes)} examples, depending on the run, which is another loss; let "
+                f"recipe.groups grow with the batch size (`zip`), or compare just that ({key})",
+                tuple(run_id for run_id, size in of.items() if size),
+            )
+
+
+def _normalized(run: RunSpec) -> int | None:
+    """Examples of one batch normalization; None where the network has none. Of a job's own it may be any."""
+    model = run.spec["model"]
+    network = NETWORKS.get(model["name"])
+    if network and not network.batch_norm:
+        return None
+    return normalized_examples(model, run.resolved.batch)
+
+
+def _perturbed(run: RunSpec) -> int | None:
+    """Examples of one perturbation of SAM; None without it, or with one for the whole batch, as meant."""
+    sam, batch = run.spec["recipe"]["sam"], run.resolved.batch
+    if not sam or sam["group"] == "global":
+        return None
+    return batch.group_size * shared_groups(sam, batch.groups)
 
 
 def _label_smoothing(runs: Sequence[RunSpec]) -> Iterator[Finding]:

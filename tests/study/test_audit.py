@@ -88,8 +88,27 @@ def test_warmup_steps_far_from_the_constant_of_legw(findings) -> None:
 
 
 def test_groups_that_change_along_an_axis(findings) -> None:
-    found = findings("axes: {recipe.batch_size: [256, 512]}")
-    assert "a group holds 128 to 256 examples" in found["group size"]
+    batches = "axes: {recipe.batch_size: [256, 512]}"
+    for words, sizes in (
+        ("{name: own}", "128 to 256"),
+        ("{name: resnet20}", "128 to 256"),
+        ("{name: resnet20, batch_norm: sync}", "256 to 512"),
+        ("{name: resnet20, batch_norm: group, bn_groups: 2}", "256 to 512"),
+        ("{name: resnet20, batch_norm: ghost, ghost_size: 32}", None),
+        ("{name: lenet5}", None),
+    ):
+        found = findings(batches, f"model={words}").get("group size", "")
+        assert (f"batch norm takes its moments over {sizes} examples" in found) == (sizes is not None), words
+    ghosts = "axes: {model.ghost_size: [16, 32]}"
+    found = findings(ghosts, "model={name: resnet20, batch_norm: ghost}")
+    assert "over 16 to 32 examples" in found["group size"]
+
+
+def test_perturbations_that_change_along_an_axis(findings) -> None:
+    batches = "axes: {recipe.batch_size: [256, 512]}"
+    assert "SAM takes its perturbation over 128 to 256" in findings(batches, "recipe.sam={}")["group size"]
+    assert "over 256 to 512" in findings(batches, "recipe.sam={group: 2}")["group size"]
+    assert "group size" not in findings(batches, "recipe.sam={group: global}")
 
 
 def test_label_smoothing_that_differs(findings) -> None:
