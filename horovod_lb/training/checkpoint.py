@@ -121,7 +121,8 @@ def prune(folder: Path, step: int, keep: int) -> None:
     known = [path for path in newest_first(folder) if _step_of(path) <= step][:keep]
     for path in newest_first(folder):
         if path not in known:
-            path.unlink(missing_ok=True)
+            with disk_errors(path, "it stays"):
+                path.unlink(missing_ok=True)
 
 
 def find(folder: Path) -> tuple[Found | None, list[Damaged]]:

@@ -149,6 +149,7 @@ class Saver:
         checkpoint.write(path, self._copies, meta, self._life.fence)
         if best:
             checkpoint.keep_as_best(path)
+        self._life.fence()
         checkpoint.prune(self.folder, meta["position"]["step"], self._keep)
 
     def _report(self, step: int, reason: str) -> None:
