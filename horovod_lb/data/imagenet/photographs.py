@@ -77,10 +77,11 @@ class Photographs:
     def _batches(self, requests: Iterable[Request], count: int, augmented: bool) -> Iterator[Batch]:
         failures: list[Exception] = []
         asked: deque[Request] = deque()
+        pool = ThreadPoolExecutor(READERS, thread_name_prefix="photographs")
 
         def chunks() -> Iterator[Chunk]:
             try:
-                yield from self._read_ahead(requests, asked, augmented)
+                yield from self._read_ahead(pool, requests, asked, augmented)
             except Exception as error:
                 failures.append(error)
                 raise
@@ -106,39 +107,32 @@ class Photographs:
             .prefetch(AHEAD)
             .with_options(options)
         )
-        batches = dataset.as_numpy_iterator()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            except tf.errors.OpError as error:
-                if failures:
-                    raise failures[0] from None
-                raise self._undecodable(asked, error) from error
-            asked.popleft()
-            yield batch
+        try:
+            for batch in dataset.as_numpy_iterator():
+                asked.popleft()
+                yield batch
+        except tf.errors.OpError as error:
+            raise (failures[0] if failures else self._undecodable(asked)) from error
+        finally:
+            # The pipeline's own threads may be asking for more: they are not waited for here.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _read_ahead(
-        self, requests: Iterable[Request], asked: deque[Request], augmented: bool
+        self, pool: ThreadPoolExecutor, requests: Iterable[Request], asked: deque[Request], augmented: bool
     ) -> Iterator[Chunk]:
         """What the pipeline is fed with; a few threads read, each a part of a request."""
         waiting: deque[Future[Chunk]] = deque()
-        pool = ThreadPoolExecutor(READERS, thread_name_prefix="photographs")
-        try:
-            for request in requests:
-                asked.append(request)
-                indices, epochs = request
-                for start in range(0, len(indices), CHUNK):
-                    some = slice(start, start + CHUNK)
-                    of_epochs = epochs[some] if augmented and epochs is not None else None
-                    waiting.append(pool.submit(self._read, indices[some], of_epochs))
-                    if len(waiting) == READERS:
-                        yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for request in requests:
+            asked.append(request)
+            indices, epochs = request
+            for start in range(0, len(indices), CHUNK):
+                some = slice(start, start + CHUNK)
+                of_epochs = epochs[some] if augmented and epochs is not None else None
+                waiting.append(pool.submit(self._read, indices[some], of_epochs))
+                if len(waiting) == READERS:
+                    yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
     def _read(self, indices: NDArray[np.int64], epochs: NDArray[np.int64] | None) -> Chunk:
         """The JPEG files of the examples, what to do with each, whether to mirror it, its class."""
@@ -156,7 +150,7 @@ class Photographs:
             boxes, mirrored = crops.random_crops(heights, widths, self.seed, epochs, indices)
         return data, boxes, mirrored, np.array([label for _, label in read], np.int64)
 
-    def _undecodable(self, asked: Iterable[Request], error: Exception) -> DataError:
+    def _undecodable(self, asked: Iterable[Request]) -> DataError:
         """Which photograph it was that TensorFlow could not decode."""
         for indices, _ in asked:
             for index in indices:
@@ -168,7 +162,7 @@ class Photographs:
                         f"{self.source.where(number)} cannot be decoded. `hlb data check imagenet` lists all "
                         "that cannot; restore them, or leave them out with `hlb data prepare`"
                     )
-        return DataError(f"photographs cannot be decoded: {error}")
+        return DataError("a photograph cannot be decoded. `hlb data check imagenet` lists all that cannot")
 
 
 def _crop(size: int) -> Any:
