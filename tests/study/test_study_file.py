@@ -60,7 +60,7 @@ def test_the_annotated_file(write, monkeypatch):
     spec = runs[0].spec
     assert spec["data"]["root"] == "/scratch/imagenet"
     assert spec["resources"] == {"workers": 240, "walltime": "2:00"}
-    checkpoint = {"every_epochs": 1, "every_minutes": 10, "keep": 2, "final_model": False}
+    checkpoint = {"every_epochs": 1, "every_minutes": 10, "keep": 2, "keep_best": True, "final_model": False}
     assert spec["checkpoint"] == checkpoint
     assert spec["recipe"]["weight_decay"] == {"value": 5e-5, "kind": "l2", "exclude": []}
     assert study.baseline == {"recipe.batch_size": 3840}
