@@ -23,7 +23,7 @@ STEPS = 48
 HARD = ("one", "all")
 # In the middle of epochs too, as often as the disk allows.
 OFTEN = {"every_minutes": 1e-6, "keep": 3}
-SECONDS = 300
+SECONDS = 600
 
 
 def draw(stream: random.Random, hows: list[str]) -> list[dict[str, Any]]:
