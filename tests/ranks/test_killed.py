@@ -159,6 +159,7 @@ def test_on_other_numbers_of_ranks(folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_killed_twenty_times(ranks: int, tmp_path: Path, stream: random.Random) -> None:
     """Ten times on two ranks, ten on three, in every way."""
