@@ -63,10 +63,12 @@ def _synchronized(run: Any) -> Any:
     return _own(run, lambda: SyncBatchNormalization(run.collective(), momentum=0.8))
 
 
-def _agrees(here: Here, values: list[np.ndarray], alone: Alone) -> None:
+def _agrees(here: Here, point: dict[str, Any], values: list[np.ndarray], groups: int | None = None) -> None:
+    """One process with plain layers: on each of so many parts of the batch, or on the whole of it."""
     if here.size > 1:
         return
-    expected = alone.train()
+    alone: type[Alone] = AloneByGroups if groups else Alone
+    expected = alone({**point, "recipe": {**point["recipe"], "groups": groups}}, normalized).train()
     assert distance(values, expected) < 1e-5, distance(values, expected)
 
 
@@ -75,7 +77,7 @@ def check_sync(here: Here) -> None:
     """Moments of the whole batch: one process that passes it through plain layers at once."""
     for holdout in (33, 35):
         point = _point(f"sync-{holdout}", {"batch_norm": "sync"}, holdout=holdout, **WEIGHTED)
-        _agrees(here, _train(here, point, _synchronized), Alone(point, normalized))
+        _agrees(here, point, _train(here, point, _synchronized))
 
 
 @ranks(1, 2, 4, seconds=240)
@@ -83,7 +85,7 @@ def check_blocks(here: Here) -> None:
     """Moments of 6 of 12 groups: inside a rank, and on 4 ranks over two of them."""
     point = _point("blocks", {"batch_norm": "group", "bn_groups": 6}, holdout=33, **WEIGHTED)
     values = _train(here, point, _synchronized)
-    _agrees(here, values, AloneByGroups({**point, "recipe": {**point["recipe"], "groups": 2}}, normalized))
+    _agrees(here, point, values, groups=2)
 
 
 @ranks(1, 2, 3, seconds=240)
@@ -91,7 +93,7 @@ def check_small_blocks(here: Here) -> None:
     """Moments of 2 of 12 groups: several passes a rank."""
     point = _point("small-blocks", {"batch_norm": "group", "bn_groups": 2}, holdout=33, **WEIGHTED)
     values = _train(here, point, _synchronized)
-    _agrees(here, values, AloneByGroups({**point, "recipe": {**point["recipe"], "groups": 6}}, normalized))
+    _agrees(here, point, values, groups=6)
 
 
 @ranks(1, 2, 3, seconds=240)
@@ -100,7 +102,7 @@ def check_ghost(here: Here) -> None:
     point = _point("ghost", {"batch_norm": "ghost", "ghost_size": 5}, batch_size=240)
     layer = functools.partial(GhostBatchNormalization, 5, momentum=0.8)
     values = _train(here, point, functools.partial(_own, batch_norm=layer))
-    _agrees(here, values, AloneByGroups({**point, "recipe": {**point["recipe"], "groups": 48}}, normalized))
+    _agrees(here, point, values, groups=48)
 
 
 @ranks(1, 2, 3, seconds=240)
