@@ -88,8 +88,9 @@ class Photographs:
 
         threads = tf.config.threading.get_inter_op_parallelism_threads() or len(os.sched_getaffinity(0))
         options = tf.data.Options()
-        # Threads of their own: those of a rank are busy with the training step.
-        options.threading.private_threadpool_size = threads
+        # Threads of their own: those of a rank are busy with the training step. One more than decode, for
+        # `chunks` keeps one while it waits for files.
+        options.threading.private_threadpool_size = threads + 1
         shapes = tf.TensorSpec([None, 4], tf.int32)
         dataset = (
             tf.data.Dataset.from_generator(
@@ -101,6 +102,7 @@ class Photographs:
                     tf.TensorSpec([None], tf.int64),
                 ),
             )
+            .prefetch(AHEAD)
             .unbatch()
             .map(_crop(self.size) if augmented else _center(self.size), num_parallel_calls=threads)
             .batch(count)
