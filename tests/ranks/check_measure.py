@@ -52,6 +52,21 @@ def check_all_measurements(here: Here) -> None:
         np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-7)
 
 
+@ranks(1, 2, 3)
+def check_noise_scale_of_sam(here: Here) -> None:
+    """Gradients at w + ε, each group's own: the same noise on any number of ranks, and not that at w."""
+    point = _point("noise-sam", ALL[:1], epochs=1, sam={"rho": 0.5, "group": "worker"})
+    state, directory, _ = train(here, point, mlp)
+    assert state == "completed"
+    here.comm.barrier()
+    if here.rank == 0:
+        (here.out / "noise-sam.json").write_text(json.dumps(_measured(directory.read_metrics())))
+    _, plain, _ = train(here, _point("noise-plain", ALL[:1], epochs=1), mlp)
+    here.comm.barrier()
+    (found,), (expected,) = directory.read_metrics(), plain.read_metrics()
+    assert found["noise_scale"] != pytest.approx(expected["noise_scale"], rel=1e-2)
+
+
 class _StopAt(keras.callbacks.Callback):
     def __init__(self, here: Here, name: str, step: int) -> None:
         super().__init__()
