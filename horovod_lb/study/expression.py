@@ -169,6 +169,8 @@ class Expression:
         else:
             found = values
             for part in name.split("."):
+                if found is None:
+                    return None  # an optional section that is not there
                 if not isinstance(found, Mapping) or part not in found:
                     raise StudyError(f"{self.source}: there is no {name!r}{_hint(name, values)}")
                 found = found[part]

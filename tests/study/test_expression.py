@@ -36,6 +36,8 @@ def holds(text):
         ("recipe.clip_global_norm == null", True),
         ("recipe.warmup == null", False),
         ("null != recipe.warmup and seed == 1", True),
+        ("recipe.clip_global_norm.key == null", True),
+        ("recipe.clip_global_norm.key == 3", False),
         ("recipe.flat == 7 and true and not false", True),
     ],
 )
