@@ -30,6 +30,7 @@ NEEDED = {
     "greater_than": "a number > {gt:g}",
     "greater_than_equal": "a number >= {ge:g}",
     "less_than": "a number < {lt:g}",
+    "less_than_equal": "a number <= {le:g}",
 }
 _PATTERNS = {
     "name": "lower-case letters, digits and -, beginning with a letter or digit, at most 64 of them",
@@ -79,7 +80,7 @@ def shown(value: Any) -> str:
 
 def choice(value: Any, expected: str) -> str:
     """What to say about a word that is none of pydantic's `expected`."""
-    allowed = re.findall(r"'([^']*)'", expected)
+    allowed = re.findall(r"'([^']*)'", expected) or re.findall(r"-?\d+", expected)
     meant = nearest(str(value), allowed)
     hint = f"; did you mean {meant}?" if meant else ""
     return f"found {shown(value)}; allowed: {', '.join(allowed)}{hint}"

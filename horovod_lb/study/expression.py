@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from horovod_lb.errors import StudyError
+from horovod_lb.study.keys import known_keys
 from horovod_lb.study.nearest import nearest
 
 MAX_LENGTH = 1000
@@ -169,7 +170,7 @@ class Expression:
         else:
             found = values
             for part in name.split("."):
-                if found is None:
+                if found is None and name in known_keys():
                     return None  # an optional section that is not there
                 if not isinstance(found, Mapping) or part not in found:
                     raise StudyError(f"{self.source}: there is no {name!r}{_hint(name, values)}")
@@ -192,7 +193,9 @@ def _shown(value: Any) -> str:
 
 def _hint(name: str, values: Mapping[str, Any]) -> str:
     known = flat_names(values)
-    meant = nearest(name, known)
+    section = name.rpartition(".")[0]
+    beside = [key for key in known_keys() if section and key.rpartition(".")[0] == section]
+    meant = nearest(name, known) or nearest(name, beside)  # `beside`: in a section that is not there
     return f"; did you mean {meant}?" if meant else f"; there are {', '.join(known)}"
 
 

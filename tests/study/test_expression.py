@@ -10,7 +10,7 @@ from horovod_lb.errors import StudyError
 from horovod_lb.study.expression import Expression
 
 VALUES = {
-    "recipe": {"batch_size": 512, "warmup": {"epochs": 2.5}, "clip_global_norm": None},
+    "recipe": {"batch_size": 512, "warmup": {"epochs": 2.5}, "clip_global_norm": None, "sam": None},
     "recipe.flat": 7,
     "seed": 1,
     "state": "diverged",
@@ -36,8 +36,8 @@ def holds(text):
         ("recipe.clip_global_norm == null", True),
         ("recipe.warmup == null", False),
         ("null != recipe.warmup and seed == 1", True),
-        ("recipe.clip_global_norm.key == null", True),
-        ("recipe.clip_global_norm.key == 3", False),
+        ("recipe.sam.rho == null", True),
+        ("recipe.sam.rho == 3", False),
         ("recipe.flat == 7 and true and not false", True),
     ],
 )
@@ -126,6 +126,11 @@ def test_too_long():
         ("recipe.bach_size > 1", "there is no 'recipe.bach_size'; did you mean recipe.batch_size?"),
         ("batch_size > 1", "there is no 'batch_size'; did you mean recipe.batch_size?"),
         ("quux > 1", "there is no 'quux'; there are recipe.batch_size, recipe.warmup.epochs"),
+        ("recipe.sam.adaptiv == null", "there is no 'recipe.sam.adaptiv'; did you mean recipe.sam.adaptive?"),
+        (
+            "recipe.clip_global_norm.key == null",
+            "there is no 'recipe.clip_global_norm.key'; there are recipe",
+        ),
         ("recipe.warmup > 1", "recipe.warmup is a section; name one of epochs in it"),
         ("state > 1", "'state > 1' compares 'diverged' with 1, which have no order"),
         ("recipe.clip_global_norm < 1", "compares null with 1, which have no order"),

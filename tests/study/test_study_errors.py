@@ -65,6 +65,14 @@ ONE_LINE = [
         "study.yaml:7: recipe.epochs: found '30'; a number is needed",
     ),
     ([("epochs: 30", "epochs: -1")], "study.yaml:7: recipe.epochs: found -1; a number > 0 is needed"),
+    (
+        [("  epochs: 30\n", "  epochs: 30\n  noise: {labels: 2}\n")],
+        "study.yaml:8: recipe.noise.labels: found 2; a number <= 1 is needed",
+    ),
+    (
+        [("{name: custom, examples: 60000}", "{name: imagenet, first_label: 2}")],
+        "study.yaml:4: data.first_label: found 2; allowed: 0, 1",
+    ),
     ([("epochs: 30", "epochs: .inf")], "study.yaml:7: recipe.epochs: found inf; a finite number is needed"),
     (
         [("factor: 0.1", "factor: 0")],
