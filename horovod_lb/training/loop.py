@@ -35,6 +35,7 @@ from horovod_lb.training.normalization import check_layers
 from horovod_lb.training.pace import Pace
 from horovod_lb.training.record import Record
 from horovod_lb.training.saver import Saver
+from horovod_lb.training.statistics import moving_state
 from horovod_lb.training.step import TrainingStep
 from horovod_lb.training.timings import Stopwatch
 
@@ -111,6 +112,7 @@ class Loop:
         self.portion = Portion(self.order, passes, run.world.size, run.world.rank)
         self.stopwatch = optimizer.reducer.stopwatch = Stopwatch()
         self.record = Record(run.life, run.world.rank == 0)
+        self._common = [*model.trainable_variables, *moving_state(model)]  # the same on every rank
         state = [*checkpoint.state_variables(model, optimizer), *self.measurements.variables]
         self.saver = Saver(run.life, self.record, state, run.spec["checkpoint"])
 
@@ -142,7 +144,7 @@ class Loop:
                     hooks.on_train_end()
                     return ending
             problem = self._last_writes()
-        check_identical(self.model.trainable_variables, "at the end of training")
+        check_identical(self._common, "at the end of training")
         self.averaging.finish()
         hooks.on_train_end()
         if problem:
@@ -263,7 +265,7 @@ class Loop:
 
     def _check_weights(self, done: int) -> None:
         if done <= 2 or done % CHECK_EVERY == 0:
-            check_identical(self.model.trainable_variables, f"after step {done}")
+            check_identical(self._common, f"after step {done}")
 
     def _stop_now(self) -> tuple[bool, bool]:
         """At an epoch's end: was the run asked to stop, does a callback end it? Rank 0 says; collective."""

@@ -48,24 +48,24 @@ class MovingStatistics:
         """How many numbers the ranks exchange in a step: none on a single rank."""
         return sum(self._sizes) if hvd.size() > 1 else 0
 
-    def changes(self, share: Any, empty: bool) -> Any:
+    def changes(self, share: Any, absent: bool) -> Any:
         """This rank's part of the step's change, float32 [size]; in the graph, after the last group.
 
-        `share`: this rank's part of the examples of the step; `empty`: it had none.
+        `share`: this rank's part of the examples of the step; `absent`: it had none.
         """
-        if not self.size or empty:
+        if not self.size or absent:
             return tf.zeros([self.size])
         parts = [tf.reshape(tf.cast(total, tf.float32), [-1]) for total in self._sums]
         return share * tf.concat(parts, 0)
 
-    def settle(self, changes: Any, empty: bool) -> None:
+    def settle(self, changes: Any, absent: bool) -> None:
         """Make the state what it was before the step plus `changes`, the sum over the ranks."""
         if not self.size:
             return
         for variable, origin, change in zip(
             self._variables, self._origins, tf.split(changes, self._sizes), strict=True
         ):
-            before = tf.convert_to_tensor(variable) if empty else origin
+            before = tf.convert_to_tensor(variable) if absent else origin
             variable.assign(before + tf.cast(tf.reshape(change, before.shape), before.dtype))
 
 

@@ -210,25 +210,30 @@ class TrainingStep:
             gradients = [
                 None if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients
             ]
+        # A rank whose last stage was an exchange alone has no group left here, and had some before.
+        absent = empty and not accumulated
         if not self._sam:
-            totals = self._sum(counts, share, empty)
+            totals = self._sum(counts, share, absent)
             # Where ranks share moments, the share is in the loss.
             self._optimizer.apply(gradients, self._variables, share=None if self._peers else share)
             return totals
         if not self._optimizer.scales_loss:
             # No loss scale that could mend it: the loss around w is not finite, and the run ends as diverged.
             counts = tf.where(self._optimizer.check_finite(gradients), counts, float("nan"))
-        totals = self._sum(counts, share, empty)
+        totals = self._sum(counts, share, absent)
         self._optimizer.apply_finite(gradients, self._variables, share=share)
         return totals
 
-    def _sum(self, counts: Any, share: Any, empty: bool) -> Any:
-        """The counts of all ranks; the changes of the moving statistics travel with them."""
+    def _sum(self, counts: Any, share: Any, absent: bool) -> Any:
+        """The counts of all ranks; the changes of the moving statistics travel with them.
+
+        `absent`: this rank had no examples in the step.
+        """
         statistics = self.statistics
         part = 1.0 / hvd.size() if share is None else tf.cast(share, tf.float32)
-        message = tf.concat([counts, statistics.changes(part, empty)], 0)
+        message = tf.concat([counts, statistics.changes(part, absent)], 0)
         totals, changes = tf.split(self._optimizer.reducer.sum(message), [self._counts, statistics.size])
-        statistics.settle(changes, empty)
+        statistics.settle(changes, absent)
         return totals
 
     def _with_decay(self, gradients: list[Any], weights: Sequence[Any]) -> list[Any]:

@@ -122,6 +122,12 @@ def check_of_all(here: Here) -> None:
 
 
 @ranks(1, 2, 3, seconds=240)
+def check_across(here: Here) -> None:
+    """Blocks of three, batch norm: on three ranks the outer ones end a step in an exchange without groups."""
+    _agrees(here, _point("across", {"rho": 0.1, "group": 3}, groups=6, batch_size=240), normalized)
+
+
+@ranks(1, 2, 3, seconds=240)
 def check_dropout(here: Here) -> None:
     """Blocks of six on three ranks: each lies on two; masks follow the groups, in both passes."""
     _train(here, _point("dropout", {"rho": 0.1, "group": 6}), lambda: mlp(0.3))

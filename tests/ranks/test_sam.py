@@ -13,6 +13,7 @@ POINTS = {
     "sam-worker": "sam.of_each_group",
     "sam-blocks": "sam.of_blocks",
     "sam-global": "sam.of_all",
+    "sam-across": "sam.across",
     "sam-dropout": "sam.dropout",
     **{f"sam-draw{draw}": "draws.sam" for draw in range(3)},
 }
