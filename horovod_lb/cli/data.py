@@ -90,6 +90,7 @@ def check(
     Exits with 1 where something is wrong; everything that is, is listed.
     """
     from horovod_lb import data
+    from horovod_lb.data.catalog import PUBLISHED
 
     section = _section(target, root)
     if section["name"] != "imagenet":
@@ -99,7 +100,8 @@ def check(
             for word, part in (("training", found.train), ("validation", found.val), ("test", found.test))
             if part is not None
         )
-        print(f"{section['name']}: {sizes}, {found.info.classes:,} classes: whole, and as published")
+        known = ", and as published" if section["name"] in PUBLISHED else ""
+        print(f"{section['name']}: {sizes}, {found.info.classes:,} classes: whole{known}")
         return
     problems = _check_imagenet(section, target, quick, jobs or _cores())
     if problems:
@@ -159,6 +161,7 @@ def _spread(labels: Mapping[int, int]) -> str:
 def _section(target: str, root: Path | None) -> dict[str, Any]:
     """The `data:` section to look at."""
     from horovod_lb.data.catalog import PUBLISHED
+    from horovod_lb.study.nearest import nearest
 
     known = (*PUBLISHED, "imagenet")
     if target in known:
@@ -168,7 +171,11 @@ def _section(target: str, root: Path | None) -> dict[str, Any]:
 
         section = load_study(Path(target)).settings.data.model_dump()
     else:
-        raise RequestError(f"{target} is neither a study file nor one of the data sets {', '.join(known)}")
+        meant = nearest(target, known)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise RequestError(
+            f"{target} is neither a study file nor one of the data sets {', '.join(known)}{hint}"
+        )
     return {**section, "root": str(root)} if root is not None else section
 
 

@@ -179,7 +179,7 @@ class TestCommand:
         (shards / "validation-00000-of-00001").unlink()
         code, out, err = self.check("imagenet", "--root", shards)
         assert code == 1
-        assert "neither shards nor class folders" in err and "1 problem\n" in err
+        assert "neither shards nor class folders for validation" in err and "1 problem\n" in err
         assert "train: 24 examples of 3 classes" in out
 
     def test_a_study(self, shards: Path, tmp_path: Path) -> None:
@@ -202,11 +202,25 @@ class TestCommand:
             "digits: 1,440 training examples, 357 validation examples, 10 classes: whole, and as published\n",
         )
 
+    def test_a_set_that_nobody_has_published(self, tmp_path: Path) -> None:
+        study = tmp_path / "study.yaml"
+        (tmp_path / "job.py").write_text("")
+        study.write_text(
+            "name: s\njob: job.py\nmodel: {name: any}\n"
+            "data: {name: synthetic, shape: [4, 4, 1], classes: 3, examples: 20, val_examples: 6}\n"
+            "recipe: {batch_size: 2, epochs: 1, reference: {learning_rate: 0.1}}\n"
+        )
+        code, out, _ = self.check(study)
+        assert (code, out) == (
+            0,
+            "synthetic: 20 training examples, 6 validation examples, 3 classes: whole\n",
+        )
+
     def test_an_unknown_set(self) -> None:
         result = CliRunner().invoke(app, ["check", "imagenot"])
-        assert "imagenot is neither a study file nor one of the data sets digits, mnist" in str(
-            result.exception
-        )
+        said = str(result.exception)
+        assert "imagenot is neither a study file nor one of the data sets digits, mnist" in said
+        assert said.endswith("did you mean imagenet?")
 
 
 class TestDescribe:

@@ -197,7 +197,8 @@ def test_an_undecodable_picture_is_left_out(tmp_path: Path) -> None:
         ("empty class", "train/n02: the class folder holds no picture"),
         ("no val", "there is no folder validation or val with the validation pictures"),
         ("unknown class", "val: the class folder n99 is not one of those in"),
-        ("nothing", "there are neither shards nor class folders; it is to hold the TFRecord shards"),
+        ("nothing", "neither shards nor class folders for train; it is to hold the TFRecord shards"),
+        ("gone", "folders: no such folder; it is to hold the TFRecord shards"),
     ],
 )
 def test_folders_that_are_not_right(tmp_path: Path, change: str, message: str) -> None:
@@ -209,6 +210,8 @@ def test_folders_that_are_not_right(tmp_path: Path, change: str, message: str) -
         shutil.rmtree(source / "val")
     elif change == "unknown class":
         (source / "val" / "n99").mkdir()
+    elif change == "gone":
+        shutil.rmtree(source)
     else:
         shutil.rmtree(source / "train")
     with pytest.raises(DataError) as error:

@@ -80,12 +80,16 @@ def classes(root: Path) -> list[str]:
 def listing(root: Path, part: str) -> Listing:
     """The pictures of `part` in class folders, by class and name; reads names alone.
 
-    DataError: there are none; a class folder without a picture; a class in `val` that `train` has not; flat
-    validation files without their labels.
+    DataError: no such root; there are none; a class folder without a picture; a class in `val` that `train`
+    has not; flat validation files without their labels.
     """
     names = classes(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; it is to hold {HELP}")
     if not names:
-        raise DataError(f"{root}: there are neither shards nor class folders; it is to hold {HELP}")
+        raise DataError(
+            f"{root}: there are neither shards nor class folders for {part}; it is to hold {HELP}"
+        )
     folder = next((root / name for name in PARTS[part] if (root / name).is_dir()), None)
     if folder is None:
         raise DataError(f"{root}: there is no folder {' or '.join(PARTS[part])} with the {part} pictures")
