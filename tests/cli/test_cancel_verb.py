@@ -110,13 +110,13 @@ def test_a_scheduler_that_does_not_answer_leaves_marks_and_a_command(study: Path
 def test_a_mark_that_cannot_be_written_keeps_no_job_alive(study: Path, commands: StandIns) -> None:
     """A full disk, a used-up quota: jobs must end all the same."""
     script = """
-import errno, os, pathlib, sys
-whole = os.open
-def full(path, flags, *mode, **options):
-    if "STOP" in os.fspath(path) and flags & os.O_CREAT:
+import errno, io, sys
+whole = io.open
+def full(path, mode="r", *rest, **options):
+    if "STOP" in str(path) and not mode.startswith("r"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    return whole(path, flags, *mode, **options)
-os.open = full
+    return whole(path, mode, *rest, **options)
+io.open = full
 from horovod_lb.cli.main import main
 main(sys.argv[1:])
 """
