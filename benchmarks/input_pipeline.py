@@ -9,9 +9,9 @@ All take turns in one run, A B C A B C ...:
 - `ours`: random access by a shared order, decode, crop, mirror, uint8 batches of 64;
 - `bare`: whole pictures read, decoded and resized to 224 x 224, by `tf.data` on all cores: nothing else;
 - `bare crop`: as `bare`, but only a region known beforehand is decoded, as fast as TensorFlow can do what
-ours has to do; - `plain`: as scripts for ResNet do: shards interleaved, shuffled, parsed,
-`sample_distorted_bounding_box`, decode and crop,
-  resized, mirrored, mean and standard deviation, batches of 64.
+  ours has to do;
+- `plain`: as scripts for ResNet do: shards interleaved, shuffled, parsed, `sample_distorted_bounding_box`,
+  decode and crop, resized, mirrored, mean and standard deviation, batches of 64.
 
 Seconds are elapsed time and processor time: on a machine that is busy with other things look at the second.
 """

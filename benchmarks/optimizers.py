@@ -30,6 +30,8 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Keras Lamb": lambda: keras.optimizers.Lamb(1e-3),
     "Keras Lamb, decay": lambda: keras.optimizers.Lamb(1e-3, weight_decay=1e-4),
     "MomentumSGD": lambda: MomentumSGD(1e-3),
+    "MomentumSGD, clipped": lambda: MomentumSGD(1e-3, global_clipnorm=1.0),
+    "MomentumSGD, decoupled decay": lambda: MomentumSGD(1e-3, weight_decay=1e-4),
     "LARS": lambda: LARS(1e-3),
     "LARS, decay": lambda: LARS(1e-3, weight_decay=1e-4),
     "LARS, decay, ratios recorded": lambda: LARS(1e-3, weight_decay=1e-4, record_ratios=True),
