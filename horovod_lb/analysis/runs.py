@@ -76,7 +76,7 @@ def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> di
     row |= {axis: record.value(axis) for axis in axes if axis not in RUN_COLUMNS}
     for column, name in (
         ("model", "model.name"),
-        ("dataset", "data.name"),
+        ("dataset", "data.set" if dotted(spec, "data.name") == "idx" else "data.name"),
         ("optimizer", "recipe.optimizer.kind"),
         ("sam", "recipe.sam.rho"),
     ):

@@ -142,15 +142,20 @@ def _is_over(submission: Submission, jobs: Following, newer: set[str]) -> bool:
 
 
 def _leftover(kind: Kind, paths: list[Path], about: str, run: RunDirectory | None = None) -> Leftover:
-    return Leftover(kind, tuple(paths), sum(map(_size, paths)), about, run)
+    # By inode: the best checkpoint may be one of the newest by another name.
+    sizes = {(found.st_dev, found.st_ino): found.st_size for path in paths for found in _files(path)}
+    return Leftover(kind, tuple(paths), sum(sizes.values()), about, run)
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
+def _files(path: Path) -> Iterator[os.stat_result]:
+    """What a file is, or all files below a folder are."""
     try:
         if not path.is_dir() or path.is_symlink():
-            return path.lstat().st_size
+            yield path.lstat()
+            return
         with os.scandir(path) as entries:
-            return sum(_size(Path(entry.path)) for entry in entries)
+            inner = [Path(entry.path) for entry in entries]
     except OSError:
-        return 0
+        return
+    for entry in inner:
+        yield from _files(entry)

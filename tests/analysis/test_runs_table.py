@@ -281,3 +281,8 @@ def test_steps_of_runs_that_kept_them(folder: Folder) -> None:
         {"run_id": "kept", "step": "1", "distance": "0.25", "trust_ratio[dense/kernel]": ""},
         {"run_id": "kept", "step": "2", "distance": "0.75", "trust_ratio[dense/kernel]": "0.5"},
     ]
+
+
+def test_a_set_in_idx_files_is_called_by_its_own_name(folder: Folder) -> None:
+    folder.run("fashion", accuracies=[0.5], data={"name": "idx", "set": "fashion-mnist"})
+    assert row(folder.path)["dataset"] == "fashion-mnist"

@@ -41,6 +41,7 @@ def study(tmp_path: Path, commands: StandIns) -> Path:
         if name != "anew":
             run.checkpoints.mkdir()
             (run.checkpoints / "step-000000007.npz").write_bytes(b"x" * 5000)
+            (run.checkpoints / "best.npz").hardlink_to(run.checkpoints / "step-000000007.npz")
         if name in ("done", "failed", "stopped"):
             end(run, "completed" if name == "done" else name, life=2, ago=7200 if name == "failed" else 30)
     make_run(study, "waits")
@@ -74,7 +75,7 @@ def test_without_options_it_shows_and_deletes_nothing(sent: Path, commands: Stan
 @pytest.mark.parametrize(
     ("option", "gone"),
     [
-        ("--checkpoints", {"done/checkpoints/step-000000007.npz"}),
+        ("--checkpoints", {"done/checkpoints/step-000000007.npz", "done/checkpoints/best.npz"}),
         ("--segments", {"done/segments/1/log", "lost/segments/1/log", "stopped/segments/1/log"}),
     ],
 )
