@@ -14,6 +14,7 @@ from horovod_lb.errors import RecipeError
 from horovod_lb.noise import GradientNoise
 from horovod_lb.optimizers import LAMB, LARS, LayerWise, MomentumSGD, variables_of
 from horovod_lb.optimizers.adaptive import LayerAdaptive
+from horovod_lb.recipe import Resolved
 from horovod_lb.training.context import RunContext
 from horovod_lb.training.precision import scaled
 from horovod_lb.training.schedule import RecipeSchedule
@@ -120,3 +121,17 @@ def decayed_variables(model: keras.Model, exclude: list[str]) -> list[Any]:
     """The trainable variables under weight decay: all but those of the kinds in `exclude`."""
     skipped = {id(variable) for variable in variables_of(model, exclude)}
     return [variable for variable in model.trainable_variables if id(variable) not in skipped]
+
+
+def rate_of_last_update(optimizer: Any, resolved: Resolved) -> float:
+    """η of the optimizer's last update. A schedule goes by the updates: a step that was skipped is none.
+
+    `resolved`: has the rates of a `RecipeSchedule` in float64.
+    """
+    last = max(int(optimizer.iterations) - 1, 0)
+    schedule = innermost(optimizer)._learning_rate
+    if isinstance(schedule, RecipeSchedule):
+        return resolved.rate(last)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(schedule(last))
+    return float(optimizer.learning_rate)

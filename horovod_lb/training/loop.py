@@ -214,7 +214,7 @@ class Loop:
         row = {
             "epoch": epoch,
             "step": step,
-            "learning_rate": self._rate(step - 1),
+            "learning_rate": build.rate_of_last_update(self.optimizer, self.run.resolved),
             "train_loss": train["loss"],
             "train_accuracy": train["accuracy"],
             "val_loss": val["loss"],
@@ -232,10 +232,6 @@ class Loop:
             f"{self._pace.epoch or 0:.0f} images/s"
         )
         return row
-
-    def _rate(self, step: int) -> float:
-        rate = self.optimizer.learning_rate
-        return float(rate) if isinstance(rate, keras.Variable) else self.run.resolved.rate(step)
 
     def _stopped(self, where: str) -> Result:
         problem = self._last_writes()

@@ -6,15 +6,21 @@ from typing import Any
 
 from horovod_lb.distributed.broadcast import is_random_state
 from horovod_lb.errors import RecipeError
-from horovod_lb.layers import SyncBatchNormalization
+from horovod_lb.layers import GhostBatchNormalization, SyncBatchNormalization
 from horovod_lb.training.context import RunContext
 
 
 def check_layers(run: RunContext, model: Any) -> None:
-    """RecipeError: synchronized layers that are not those of the study, or random ones beside them."""
+    """RecipeError: layers that are not those of the study, or random ones beside synchronized ones."""
     kind = run.spec["model"].get("batch_norm", "plain")
     joined = kind in ("sync", "group")
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, SyncBatchNormalization)]
+    every = list(model._flatten_layers())
+    if kind == "ghost" and not any(isinstance(layer, GhostBatchNormalization) for layer in every):
+        raise _refused(
+            "ghost, and the model has no ghost layer; build it with run.model(), or with "
+            'hlb.GhostBatchNormalization(run.spec["model"]["ghost_size"])'
+        )
+    layers = [layer for layer in every if isinstance(layer, SyncBatchNormalization)]
     if joined and not layers:
         raise _refused(f"{kind}, and the model has no synchronized layer; {_REMEDY}")
     ours = run.peers

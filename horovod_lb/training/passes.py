@@ -135,7 +135,7 @@ class Passes:
             if self._peers:
                 loss *= self._unit * tf.cast(tf.size(y), tf.float32)
             if self._penalized:
-                squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(v))) for v in self._penalized]
+                squares = [tf.reduce_sum(tf.square(tf.cast(v, tf.float32))) for v in self._penalized]
                 loss += 0.5 * self._penalty * tf.add_n(squares)
             scaled = self._optimizer.scale_loss(loss)
         counts = count(y, outputs, losses)

@@ -11,6 +11,7 @@ import keras
 
 from horovod_lb import models
 from horovod_lb.data import DataSet, load
+from horovod_lb.errors import RecipeError
 from horovod_lb.layers import Alone, Collective
 from horovod_lb.training import build, final_model, loop, traces
 from horovod_lb.training.context import RunContext
@@ -69,7 +70,15 @@ class Run(RunContext):
             data: default: `self.load_data()`. What it augments is augmented by the run's seed.
             callbacks: Keras callbacks; they see every step and epoch of this life, on every rank.
             loss: (labels int64 [n], outputs) -> float32 [n]; default: cross-entropy of logits.
+
+        RecipeError: the recipe smooths labels, which a loss of the job's own would not heed.
         """
+        if loss and self.recipe["label_smoothing"]:
+            raise RecipeError(
+                "recipe.label_smoothing: run.fit was given a loss of its own, which label smoothing does not "
+                "reach; set it to 0 and smooth in that loss",
+                key="recipe.label_smoothing",
+            )
         optimizer = build.distributed(self, optimizer or self.optimizer())
         data = (data or self.load_data()).seeded(self.seed)
         every = [*callbacks, *traces.callbacks(self.life, self.world.rank)]

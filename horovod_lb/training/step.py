@@ -174,7 +174,7 @@ class TrainingStep:
         gradients, counts = self._gradients(x, y, step, group, weight, first, last=False)
         for total, gradient in zip(self._gradient_sums, gradients, strict=True):
             if gradient is not None:
-                part = weight * tf.convert_to_tensor(gradient)
+                part = tf.cast(weight, total.dtype) * tf.convert_to_tensor(gradient)
                 total.assign(part) if first else total.assign_add(part)
         self._count_sum.assign(counts) if first else self._count_sum.assign_add(counts)
 
@@ -200,7 +200,9 @@ class TrainingStep:
             self._noise.weights.restore()
         if accumulated:
             gradients = [
-                None if gradient is None else total + weight * tf.convert_to_tensor(gradient)
+                None
+                if gradient is None
+                else total + tf.cast(weight, total.dtype) * tf.convert_to_tensor(gradient)
                 for total, gradient in zip(self._gradient_sums, gradients, strict=True)
             ]
             counts += self._count_sum
