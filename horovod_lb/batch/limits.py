@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from horovod_lb.batch import client
 from horovod_lb.errors import RequestError
 from horovod_lb.machines import Machine
-from horovod_lb.recipe.batch import divisors
+from horovod_lb.recipe.normalization import sharing
 from horovod_lb.schedulers import scheduler
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def check_nodes(machine: Machine, nodes: int, steps: int, spec: Mapping[str, Any
     would_do = []
     if steps > 1:
         would_do.append("a smaller --side-by-side")
-    fits = [one for one in divisors(int(spec["derived"]["groups"])) if machine.nodes_for(one) <= most]
+    possible = sharing(spec["model"], int(spec["derived"]["groups"]))
+    fits = [one for one in possible if machine.nodes_for(one) <= most]
     if fits and fits[-1] < ranks:
         would_do.append(f"--workers {fits[-1]} ({machine.nodes_for(fits[-1])} nodes)")
     known = ", or ".join(would_do) or "another machine"

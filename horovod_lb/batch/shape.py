@@ -10,7 +10,7 @@ from typing import Any
 
 from horovod_lb.errors import RequestError
 from horovod_lb.machines import Machine
-from horovod_lb.recipe.batch import divisors
+from horovod_lb.recipe.normalization import sharing
 
 Spec = Mapping[str, Any]
 
@@ -63,14 +63,15 @@ def shapes(specs: Sequence[Spec], machine: Machine, options: Options) -> dict[Sh
 
 
 def ranks_of(spec: Spec, options: Options) -> int:
-    """Ranks of a run, which are its GPUs. RequestError: `options.workers` does not divide its groups."""
+    """Ranks of a run, which are its GPUs. RequestError: `options.workers` cannot share its groups."""
     if options.workers is None:
         return options.ranks.get(spec["run_id"]) or int(spec["resources"]["workers"])
     groups = int(spec["derived"]["groups"])
-    if options.workers < 1 or groups % options.workers:
+    possible = sharing(spec["model"], groups)
+    if options.workers not in possible:
         raise RequestError(
             f"--workers {options.workers}: the {groups} groups of run {spec['run_id']} cannot be dealt to "
-            f"{options.workers} ranks; these numbers divide them: {', '.join(map(str, divisors(groups)))}"
+            f"{options.workers} ranks; these numbers would do: {', '.join(map(str, possible))}"
         )
     return options.workers
 

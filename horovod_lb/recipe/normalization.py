@@ -46,16 +46,23 @@ def span(model: Mapping[str, Any], batch: Batch) -> Span:
         return Span(groups=block)
     if block % own == 0:
         return Span(groups=own, ranks=block // own)
-    possible = [
-        workers
-        for workers in divisors(batch.groups)
-        if not (batch.groups // workers) % block or not block % (batch.groups // workers)
-    ]
+    possible = sharing(model, batch.groups)
     raise RecipeError(
         f"model.bn_groups: blocks of {block} groups lie across ranks of {own} groups; with {batch.groups} "
         f"groups, {_listed(possible)} workers can share them, not {batch.workers}",
         key="model.bn_groups",
     )
+
+
+def sharing(model: Mapping[str, Any], groups: int) -> list[int]:
+    """The numbers of workers that can share the groups of a batch, rising: all divisors, but for those that
+    would cut a block of `bn_groups`."""
+    block = int(model["bn_groups"]) if model.get("batch_norm") == "group" else 1
+    return [
+        workers
+        for workers in divisors(groups)
+        if not (groups // workers) % block or not block % (groups // workers)
+    ]
 
 
 def normalized_examples(model: Mapping[str, Any], batch: Batch) -> int:

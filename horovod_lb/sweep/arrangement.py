@@ -8,7 +8,7 @@ from typing import Any
 
 from horovod_lb.errors import RequestError
 from horovod_lb.recipe.batch import Batch as GlobalBatch
-from horovod_lb.recipe.batch import divisors
+from horovod_lb.recipe.normalization import sharing
 from horovod_lb.sweep.places import Lender, Place
 
 Spec = Mapping[str, Any]
@@ -37,7 +37,7 @@ def arrange(
         threads: threads a rank, instead of an equal share of the cores.
 
     Raises:
-        RequestError: `workers` does not divide a run's groups (the message names the numbers that do), or the
+        RequestError: `workers` cannot share a run's groups (the message names the numbers that can), or the
             hosts do not hold a run.
     """
     groups: dict[tuple[int, str], list[str]] = {}
@@ -52,34 +52,34 @@ def arrange(
 
 
 def ranks_of(spec: Spec, room: int) -> int:
-    """Ranks for a run: `resources.workers`, cut to the greatest divisor of its groups that there is room for.
+    """Ranks for a run: `resources.workers`, cut to the greatest number with room that can share its groups.
 
     Where the number of workers is an axis of the study it is the experiment, and taken as it is.
     """
     wanted = int(spec["resources"]["workers"])
     if "resources.workers" in spec["point"]:
         return wanted
-    return max(
-        divisor for divisor in divisors(spec["derived"]["groups"]) if divisor <= max(1, min(wanted, room))
-    )
+    return max(number for number in _possible(spec) if number <= max(1, min(wanted, room)))
 
 
 def dealing(spec: Spec, room: int, workers: int | None = None) -> GlobalBatch:
     """The global batch of a run on `workers` ranks, or else on those of `ranks_of`.
 
     Raises:
-        RequestError: `workers` does not divide its groups; the message names the numbers that do.
+        RequestError: `workers` cannot share its groups; the message names the numbers that can.
     """
     ranks = ranks_of(spec, room) if workers is None else _checked(spec, workers)
     return GlobalBatch(int(spec["derived"]["batch_size"]), int(spec["derived"]["groups"]), ranks)
 
 
 def _checked(spec: Spec, workers: int) -> int:
-    groups = int(spec["derived"]["groups"])
-    if workers < 1 or groups % workers:
-        would_do = ", ".join(map(str, divisors(groups)))
+    if workers not in _possible(spec):
         raise RequestError(
-            f"--workers {workers}: the {groups} groups of run {spec['run_id']} cannot be dealt to {workers} "
-            f"ranks; these numbers divide them: {would_do}"
+            f"--workers {workers}: the {spec['derived']['groups']} groups of run {spec['run_id']} cannot be "
+            f"dealt to {workers} ranks; these numbers would do: {', '.join(map(str, _possible(spec)))}"
         )
     return workers
+
+
+def _possible(spec: Spec) -> list[int]:
+    return sharing(spec["model"], int(spec["derived"]["groups"]))

@@ -192,4 +192,4 @@ def test_a_plan_for_another_number_of_workers_says_what_they_do():
     ) in done.stdout
     refused = hlb("plan", EXAMPLE, "--set", "recipe.groups=16", "--workers", "3")
     assert refused.returncode == 2
-    assert refused.stderr.endswith("to 3 ranks; these numbers divide them: 1, 2, 4, 8, 16\n")
+    assert refused.stderr.endswith("to 3 ranks; these numbers would do: 1, 2, 4, 8, 16\n")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from horovod_lb.errors import RequestError
-from horovod_lb.sweep.arrangement import arrange, divisors, ranks_of
+from horovod_lb.recipe.batch import divisors
+from horovod_lb.sweep.arrangement import arrange, ranks_of
 from horovod_lb.sweep.places import ThisMachine
 
 
@@ -18,6 +19,7 @@ def spec(
         "run_id": run_id,
         "point": {"resources.workers": workers} if axis else {},
         "resources": {"workers": workers},
+        "model": {"name": "net"},
         "recipe": {"communication": {"allreduce": allreduce}},
         "derived": {"batch_size": 8 * groups, "groups": groups},
     }
@@ -39,6 +41,13 @@ def test_ranks_are_what_the_machine_holds_and_what_divides_the_groups(
     workers: int, groups: int, cores: int, ranks: int
 ) -> None:
     assert ranks_of(spec(workers=workers, groups=groups), cores) == ranks
+
+
+def test_blocks_of_groups_that_share_their_normalization_are_not_cut() -> None:
+    run = spec(workers=12, groups=12) | {"model": {"name": "net", "batch_norm": "group", "bn_groups": 4}}
+    assert [ranks_of(run, cores) for cores in (1, 2, 3, 4, 5, 6, 11, 12)] == [1, 1, 3, 3, 3, 6, 6, 12]
+    with pytest.raises(RequestError, match=r"--workers 2: the 12 groups of .* would do: 1, 3, 6, 12$"):
+        arrange([run], ThisMachine(8), workers=2)
 
 
 def test_workers_on_an_axis_are_the_experiment() -> None:
@@ -73,5 +82,5 @@ def test_runs_of_unlike_sessions_are_kept_apart_in_order() -> None:
 
 
 def test_workers_that_do_not_divide_are_refused_with_those_that_do() -> None:
-    with pytest.raises(RequestError, match=r"--workers 4: the 6 groups of run a .* divide them: 1, 2, 3, 6$"):
+    with pytest.raises(RequestError, match=r"--workers 4: the 6 groups of run a .* would do: 1, 2, 3, 6$"):
         arrange([spec(workers=6, groups=6)], ThisMachine(8), workers=4)
