@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from horovod_lb.data import AS_STORED, Examples
 from horovod_lb.distributed.broadcast import is_random_state
+from horovod_lb.layers import Alone, SyncBatchNormalization
 
 Vector = NDArray[np.float64]
 MODES = ("inference", "training")
@@ -33,7 +34,8 @@ class Objective:
         chunk: examples that go through the network at a time.
         mode: `inference`: batch norm by its moving statistics, no dropout, so f is the function that
             evaluation sees. `training`: batch norm by the statistics of each chunk, and dropout masks that
-            are fixed by the number of the chunk. No state of the model changes in either.
+            are fixed by the number of the chunk. No state of the model changes in either. Synchronized
+            layers, too, see the chunk alone: ranks may have different numbers of them.
 
     Weights are float64 [size], in the order of `model.trainable_variables`; the model computes in its own
     precision. They are put back to the bit by `restored`.
@@ -143,7 +145,8 @@ class Objective:
             for index, variable in enumerate(filter(is_random_state, self._state)):
                 words = tf.stack([tf.cast(number, variable.dtype), tf.cast(index, variable.dtype)])
                 variable.assign(words)
-        outputs = self._model(self._normalize(tf.cast(x, tf.float32)), training=self._training)
+        with _without_peers(self._model):
+            outputs = self._model(self._normalize(tf.cast(x, tf.float32)), training=self._training)
         return tf.reduce_sum(tf.cast(self._loss(y, outputs), tf.float32))
 
     def _chunk_loss(self, x: Any, y: Any, number: Any) -> Any:
@@ -176,6 +179,20 @@ class Objective:
             for gradient, variable in zip(gradients, self._variables, strict=True)
         ]
         return tf.concat([tf.reshape(part, [-1]) for part in parts], 0)
+
+
+@contextmanager
+def _without_peers(model: Any) -> Iterator[None]:
+    """What is traced meanwhile has batch-norm moments of the examples at hand, and waits for no rank."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, SyncBatchNormalization)]
+    peers = [layer.collective for layer in layers]
+    for layer in layers:
+        layer.collective = Alone()
+    try:
+        yield
+    finally:
+        for layer, collective in zip(layers, peers, strict=True):
+            layer.collective = collective
 
 
 @contextmanager

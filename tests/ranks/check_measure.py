@@ -146,3 +146,31 @@ def check_the_noise_scale_is_that_of_the_groups_gradients(here: Here) -> None:
     assert row["gradient_variance"] == pytest.approx(averages.noise.variance, rel=1e-3)
     assert row["gradient_square"] == pytest.approx(averages.noise.gradient_square, rel=1e-3)
     assert row["noise_scale"] == pytest.approx(averages.scale, rel=1e-3)
+
+
+@ranks(1, 2)
+def check_a_synchronized_network_in_training_mode(here: Here) -> None:
+    """Three chunks, uneven on two ranks: as Keras' own layer on each chunk, and nobody waits."""
+    from horovod_lb.data import Arrays
+    from horovod_lb.distributed.peers import Peers
+    from horovod_lb.layers import SyncBatchNormalization
+    from horovod_lb.measure.objective import Objective
+    from horovod_lb.training.loss import cross_entropy
+
+    stream = np.random.default_rng(0)
+    data = Arrays(stream.normal(size=(30, 4, 4, 1)).astype("float32"), stream.integers(0, 3, 30))
+
+    def found(batch_norm: Any) -> np.ndarray:
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Conv2D(3, 3), batch_norm, keras.layers.Activation("tanh")]
+        head = [keras.layers.Flatten(), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input((4, 4, 1)), *layers, *head])
+        objective = Objective(model, cross_entropy, data, chunk=10, mode="training")
+        value, gradient = objective.value_and_gradient()
+        return np.concatenate([[value], gradient, objective.product(np.ones(objective.size))])
+
+    peers = Peers()
+    layer = SyncBatchNormalization(peers)
+    expected = found(keras.layers.BatchNormalization())
+    np.testing.assert_allclose(found(layer), expected, rtol=2e-4, atol=2e-5)
+    assert layer.collective is peers
