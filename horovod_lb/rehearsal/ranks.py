@@ -1,7 +1,7 @@
 """Starts the ranks of a step for real: fewer of them, with this machine's own `mpirun`.
 
 How many: the largest divisor of the run's groups that the site starts at most, so that the recipe, and with
-it the trajectory, stays what it is.
+it the trajectory, stays what it is. Blocks of groups that share their batch norm are not cut.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ def count(command: Sequence[str], asked: int, most: int) -> int:
     The run's folder follows `--run` in `command`; a command without one gets as many as there may be.
     """
     limit = max(1, min(asked, most))
-    groups = _groups(command)
-    if groups is None:
+    found = _groups(command)
+    if found is None:
         return limit
-    return max(number for number in range(1, limit + 1) if groups % number == 0)
+    groups, block = found
+    divisors = [number for number in range(1, limit + 1) if groups % number == 0]
+    own = {number: groups // number for number in divisors}
+    return max(number for number in divisors if own[number] % block == 0 or block % own[number] == 0)
 
 
 def start(
@@ -128,14 +131,16 @@ def devices(local: Sequence[int], own: int | None = None) -> list[str]:
     return [",".join(map(str, local))]
 
 
-def _groups(command: Sequence[str]) -> int | None:
+def _groups(command: Sequence[str]) -> tuple[int, int] | None:
+    """The run's groups, and how many of them share their batch norm in blocks."""
     for position, word in enumerate(command):
         folder = command[position + 1] if word == "--run" and position + 1 < len(command) else None
         if word.startswith("--run="):
             folder = word.partition("=")[2]
         if folder is not None:
             try:
-                return int(json.loads((Path(folder) / "run.json").read_text())["derived"]["groups"])
+                run = json.loads((Path(folder) / "run.json").read_text())
+                return int(run["derived"]["groups"]), int(run.get("model", {}).get("bn_groups") or 1)
             except (OSError, ValueError, KeyError):
                 return None
     return None

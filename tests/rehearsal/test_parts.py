@@ -88,6 +88,13 @@ def test_as_many_ranks_as_divide_the_groups(
     assert ranks.count(["python", "check.py"], asked, most) == min(asked, most)
 
 
+@pytest.mark.parametrize(("most", "started"), [(1, 1), (2, 1), (3, 3), (4, 3), (6, 6), (12, 12)])
+def test_ranks_do_not_cut_blocks_of_groups(most: int, started: int, tmp_path: Path) -> None:
+    model = {"name": "resnet20", "batch_norm": "group", "bn_groups": 4}
+    (tmp_path / "run.json").write_text(json.dumps({"model": model, "derived": {"groups": 12}}))
+    assert ranks.count(["python", "job.py", "--run", str(tmp_path)], 12, most) == started
+
+
 def test_the_real_mpirun_sees_no_scheduler() -> None:
     given = {
         "SLURM_JOB_ID": "1", "LSB_HOSTS": "a b", "PMIX_RANK": "3", "OMPI_COMM_WORLD_RANK": "3", "HOME": "/h",

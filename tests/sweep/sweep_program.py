@@ -29,6 +29,7 @@ def spec(number: int, do: str = "complete", **point: Any) -> dict[str, Any]:
         "study": "s",
         "point": {"do": do, **point},
         "seed": 0,
+        "model": {"name": "none"},
         "resources": {"workers": workers},
         "recipe": {"communication": {"allreduce": allreduce}},
         "derived": {"batch_size": 8 * workers, "groups": workers},

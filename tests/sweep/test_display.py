@@ -103,9 +103,10 @@ def test_closing_the_terminal_stops_the_sweep_in_order(tmp_path: Path) -> None:
         "run_id": "0000abcd",
         "point": {"do": "wait", "seconds": 0.2, "epochs": 500},
         "seed": 0,
+        "model": {"name": "none"},
         "resources": {"workers": 2},
         "recipe": {"communication": {"allreduce": "ring"}},
-        "derived": {"groups": 2},
+        "derived": {"batch_size": 16, "groups": 2},
     }
     program = str(Path(__file__).with_name("sweep_program.py"))
     arguments = [sys.executable, program, str(tmp_path), json.dumps([spec]), json.dumps({"workers": 2})]
