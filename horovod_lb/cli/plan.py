@@ -135,8 +135,7 @@ def _with_progress(runs: list[RunSpec]) -> Iterable[RunSpec]:
 
 
 def _show(study: Study, runs: list[RunSpec], limit: int, workers: int | None) -> None:
-    from horovod_lb.recipe.batch import dealt
-    from horovod_lb.sweep.arrangement import dealing
+    from horovod_lb.sweep.arrangement import dealing, dealt
     from horovod_lb.sweep.machine import cores
 
     room = cores()
@@ -154,7 +153,7 @@ def _show(study: Study, runs: list[RunSpec], limit: int, workers: int | None) ->
     _print_table(*_table(runs[:limit], asked))
     if len(runs) > limit:
         print(f"... and {len(runs) - limit:,} more runs; --all shows them, --where chooses")
-    for sentence in dealt(here.values()):
+    for sentence in dealt((run.spec, here[run.run_id]) for run in runs):
         print(f"{'' if workers else 'On this machine: '}{sentence}")
 
 

@@ -52,19 +52,30 @@ class Batch:
         return self.batch_size // self.workers
 
 
-def dealt(batches: Iterable[Batch]) -> list[str]:
-    """What ranks do that have several groups each, in a sentence for each number of groups and of ranks."""
-    sizes: dict[tuple[int, int], set[int]] = {}
-    for batch in batches:
+def dealt(shares: Iterable[tuple[Batch, int]]) -> list[str]:
+    """What ranks do that have several groups each, in a sentence for each number of groups and of ranks.
+
+    `shares`: batches, and how many groups of a rank go through the network in one pass.
+    """
+    sizes: dict[tuple[int, int, int], set[int]] = {}
+    for batch, together in shares:
         if batch.groups_per_worker > 1:
-            sizes.setdefault((batch.groups, batch.workers), set()).add(batch.group_size)
+            sizes.setdefault((batch.groups, batch.workers, together), set()).add(batch.group_size)
     return [
         f"{groups} groups of {_range(sorted(found))} on {workers} rank{'' if workers == 1 else 's'}: "
-        f"{groups // workers} groups a rank one after the other, then "
+        f"{groups // workers} groups a rank{_passes(groups // workers, together)}, then "
         f"{'one update' if workers == 1 else 'one all-reduce'} a step; "
         f"the weights are those of {groups} ranks, up to round-off"
-        for (groups, workers), found in sizes.items()
+        for (groups, workers, together), found in sizes.items()
     ]
+
+
+def _passes(groups: int, together: int) -> str:
+    if together == 1:
+        return " one after the other"
+    if together < groups:
+        return f", {together} in each pass"
+    return " in one pass, with the memory of all of them"
 
 
 def _range(sizes: list[int]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from horovod_lb.errors import RequestError
 from horovod_lb.recipe.batch import Batch as GlobalBatch
-from horovod_lb.recipe.normalization import sharing
+from horovod_lb.recipe.batch import dealt as sentences
+from horovod_lb.recipe.normalization import sharing, span
 from horovod_lb.sweep.places import Lender, Place
 
 Spec = Mapping[str, Any]
@@ -70,6 +71,11 @@ def dealing(spec: Spec, room: int, workers: int | None = None) -> GlobalBatch:
     """
     ranks = ranks_of(spec, room) if workers is None else _checked(spec, workers)
     return GlobalBatch(int(spec["derived"]["batch_size"]), int(spec["derived"]["groups"]), ranks)
+
+
+def dealt(shares: Iterable[tuple[Spec, GlobalBatch]]) -> list[str]:
+    """What ranks do that have several groups of a run each, as sentences."""
+    return sentences((batch, span(spec["model"], batch).groups) for spec, batch in shares)
 
 
 def _checked(spec: Spec, workers: int) -> int:

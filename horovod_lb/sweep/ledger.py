@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from horovod_lb.recipe.batch import dealt
 from horovod_lb.runs import Claims, RunDirectory, State, error_line
 from horovod_lb.runs.log import LOG
 from horovod_lb.runs.summary import Summary, duration, label, summarize
 from horovod_lb.sweep import abandoned
-from horovod_lb.sweep.arrangement import Batch, dealing
+from horovod_lb.sweep.arrangement import Batch, dealing, dealt
 from horovod_lb.sweep.display import Display
 from horovod_lb.sweep.process import Session
 
@@ -59,7 +58,7 @@ class Ledger:
                     f"{len(waiting)} on {batch.workers} ranks (threads a rank: {batch.threads}, "
                     f"side by side: {len(batch.places)}, all-reduce: {batch.allreduce})"
                 )
-            for sentence in dealt(dealing(spec, 0, batch.workers) for spec in waiting):
+            for sentence in dealt((spec, dealing(spec, 0, batch.workers)) for spec in waiting):
                 self._show.line(sentence)
 
     def taken(self) -> set[str]:

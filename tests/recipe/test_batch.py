@@ -59,12 +59,20 @@ def test_message_of_groups_that_cannot_be_dealt():
 
 def test_ranks_that_have_several_groups_are_told_so():
     one, two = Batch(7680, 240, 2), Batch(30720, 240, 2)
-    assert dealt([one, two, one]) == [
+    assert dealt([(one, 1), (two, 1), (one, 1)]) == [
         "240 groups of 32 to 128 on 2 ranks: 120 groups a rank one after the other, then one all-reduce a "
         "step; the weights are those of 240 ranks, up to round-off"
     ]
-    assert dealt([Batch(64, 4, 1)]) == [
+    assert dealt([(Batch(64, 4, 1), 1)]) == [
         "4 groups of 16 on 1 rank: 4 groups a rank one after the other, then one update a step; the weights "
         "are those of 4 ranks, up to round-off"
     ]
-    assert dealt([Batch(64, 4, 4)]) == []
+    assert dealt([(Batch(64, 4, 4), 1)]) == []
+
+
+@pytest.mark.parametrize(
+    ("together", "passes"), [(2, ", 2 in each pass"), (4, " in one pass, with the memory of all of them")]
+)
+def test_groups_that_share_their_batch_norm_pass_together(together, passes):
+    (sentence,) = dealt([(Batch(64, 8, 2), together)])
+    assert sentence.startswith(f"8 groups of 8 on 2 ranks: 4 groups a rank{passes}, then one all-reduce")
