@@ -23,6 +23,12 @@ class StepNoise:
 
     def __init__(self, model: Any, noise: Mapping[str, Any], seed: int, classes: int) -> None:
         self.activations = ActivationNoise(model, noise["activations"], 0) if noise["activations"] else None
+        if self.activations and not self.activations.layers:
+            raise RecipeError(
+                "recipe.noise.activations: the model has no hidden layer with trained weights, whose output "
+                "would get the noise; set it to 0",
+                key="recipe.noise.activations",
+            )
         self.weights: WeightNoise | None = None
         if noise["weights"]:
             self.weights = WeightNoise(model.trainable_variables, noise["weights"], seed)

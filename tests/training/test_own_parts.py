@@ -62,6 +62,11 @@ def test_ghosts_that_the_model_does_not_have(tmp_path: Path) -> None:
         performed(tmp_path, lambda run: run.fit(dense()), *words)
 
 
+def test_noise_on_activations_that_there_are_not(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"noise\.activations: the model has no hidden layer"):
+        performed(tmp_path, lambda run: run.fit(dense()), "recipe.noise.activations=0.1")
+
+
 def test_the_rate_in_the_table_is_that_of_the_jobs_own_schedule(tmp_path: Path) -> None:
     cosine = keras.optimizers.schedules.CosineDecay(0.3, decay_steps=4)
     directory = performed(tmp_path, lambda run: run.fit(dense(), keras.optimizers.SGD(cosine)))
