@@ -32,10 +32,10 @@ def only_run(user: Login) -> RunDirectory:
 
 
 def result(user: Login) -> tuple[dict[str, np.ndarray], list[dict[str, str]]]:
-    """The last checkpoint's arrays, and the metrics without those that tell how fast it went."""
+    """The last checkpoint's variables, and the metrics without those that tell how fast it went."""
     run = only_run(user)
     with np.load(max(run.checkpoints.glob("step-*.npz"))) as saved:
-        arrays = {name: saved[name] for name in saved.files}
+        arrays = {name: saved[name] for name in saved.files if name != "meta.json"}
     with run.metrics_csv.open(newline="") as file:
         rows = [{key: row[key] for key in row if key not in TIMING} for row in csv.DictReader(file)]
     return arrays, rows

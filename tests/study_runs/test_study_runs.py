@@ -72,7 +72,7 @@ def by_point(runs: Path) -> dict[tuple[int, int], RunDirectory]:
 def weights(run: RunDirectory) -> list[np.ndarray]:
     """What the newest checkpoint holds, but for its note of times."""
     with np.load(max(run.checkpoints.iterdir()), allow_pickle=False) as file:
-        return [file[name] for name in file.files if name != "meta"]
+        return [file[name] for name in file.files if name != "meta.json"]
 
 
 def results(run: RunDirectory) -> list[dict[str, float]]:
