@@ -87,6 +87,29 @@ def exclude(recipe: Mapping[str, Any], optimizer: keras.optimizers.Optimizer, mo
         innermost(optimizer).exclude_from_weight_decay(variables_of(model, decay["exclude"]))
 
 
+def require_heeded(recipe: Mapping[str, Any], optimizer: keras.optimizers.Optimizer) -> None:
+    """RecipeError: words of the recipe that `optimizer`, the job's own, does not carry out."""
+    parts = list(_layers(optimizer))
+
+    def some(option: str) -> bool:
+        return any(getattr(part, option, None) for part in parts)
+
+    decay, noise = recipe["weight_decay"], recipe.get("noise") or {}
+    asked = {
+        "clip_global_norm": (recipe["clip_global_norm"], some("global_clipnorm")),
+        "ema": (recipe.get("ema"), some("use_ema")),
+        "weight_decay": (decay["value"] and decay["kind"] == "decoupled", some("weight_decay")),
+        "noise.gradients": (noise.get("gradients"), any(isinstance(one, GradientNoise) for one in parts)),
+    }
+    for key, (wanted, heeded) in asked.items():
+        if wanted and not heeded:
+            raise RecipeError(
+                f"recipe.{key}: run.fit was given an optimizer that does not do that; take run.optimizer(), "
+                "give it that option, or leave the word out of the study",
+                key=f"recipe.{key}",
+            )
+
+
 def _layers(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.Optimizer]:
     """The optimizer and what it wraps, outermost first."""
     yield optimizer

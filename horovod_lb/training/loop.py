@@ -147,6 +147,8 @@ class Loop:
         check_identical(self._common, "at the end of training")
         self.averaging.finish()
         hooks.on_train_end()
+        if not int(self.optimizer.iterations):
+            return self._diverged(position.step - 1, "not one gradient has been finite")
         if problem:
             reason = f"trained to the end, but not all is saved: {problem}"
             return Result("stopped", None, reason, self._speed())
@@ -177,7 +179,7 @@ class Loop:
             self._check_weights(done)
             decision = self.control.decide(done)
             if decision.due and not self._finite_weights():
-                return position, self._diverged(step, "a weight")
+                return position, self._diverged(step, "a weight is not finite")
             if decision.due:
                 self._heartbeat(epoch, done, sums)
             if (decision.stop or decision.save) and done < end:
@@ -188,7 +190,7 @@ class Loop:
         seconds = time.monotonic() - began
         row = self._end_epoch(epoch, end, sums, seconds)
         if not self._finite_weights():
-            return position, self._diverged(end - 1, "a weight")
+            return position, self._diverged(end - 1, "a weight is not finite")
         hooks.on_epoch_end(epoch - 1, {key: value for key, value in row.items() if value is not None})
         stop, enough = self._stop_now()
         last = enough or end == self.run.resolved.timeline.total_steps
@@ -240,10 +242,10 @@ class Loop:
 
     def _finite_weights(self) -> bool:
         """oneDNN's fused ReLU makes 0 of NaN, so the loss of a broken network may well be finite."""
-        return all(np.isfinite(variable.numpy()).all() for variable in self.model.trainable_variables)
+        return all(np.isfinite(variable.numpy()).all() for variable in self._common)
 
-    def _diverged(self, step: int, what: str = "the loss") -> Result:
-        reason = f"{what} is not finite at step {step}"
+    def _diverged(self, step: int, what: str = "the loss is not finite") -> Result:
+        reason = f"{what} at step {step}"
         self._keep_rows()
         self.record.event("diverged", step=step)
         self.record.say(reason)

@@ -71,7 +71,7 @@ class Run(RunContext):
             callbacks: Keras callbacks; they see every step and epoch of this life, on every rank.
             loss: (labels int64 [n], outputs) -> float32 [n]; default: cross-entropy of logits.
 
-        RecipeError: the recipe smooths labels, which a loss of the job's own would not heed.
+        RecipeError: the recipe has words that a loss or an optimizer of the job's own does not heed.
         """
         if loss and self.recipe["label_smoothing"]:
             raise RecipeError(
@@ -79,7 +79,9 @@ class Run(RunContext):
                 "reach; set it to 0 and smooth in that loss",
                 key="recipe.label_smoothing",
             )
-        optimizer = build.distributed(self, optimizer or self.optimizer())
+        optimizer = optimizer or self.optimizer()
+        build.require_heeded(self.recipe, optimizer)
+        optimizer = build.distributed(self, optimizer)
         data = (data or self.load_data()).seeded(self.seed)
         every = [*callbacks, *traces.callbacks(self.life, self.world.rank)]
         self.result = loop.Loop(self, model, optimizer, data, loss).train(every)

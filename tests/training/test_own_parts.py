@@ -123,3 +123,49 @@ def test_weights_in_double_precision() -> None:
         step(0, parts, 0, 10, 1)
         gradient = x.T.astype("float64") @ x @ w / 10 + 0.5 * w
         np.testing.assert_allclose(layer.kernel.numpy(), w - 0.1 * gradient, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("word", "options"),
+    [
+        ("recipe.clip_global_norm=0.5", {"global_clipnorm": 0.5}),
+        ("recipe.ema={decay: 0.9}", {"use_ema": True}),
+        ("recipe.weight_decay={value: 0.01, kind: decoupled}", {"weight_decay": 0.01}),
+        ("recipe.noise.gradients=0.1", None),
+    ],
+)
+def test_words_that_an_optimizer_of_the_jobs_own_does_not_heed(
+    tmp_path: Path, word: str, options: dict[str, Any] | None
+) -> None:
+    key = word.partition("=")[0]
+    with pytest.raises(RecipeError, match=rf"{key}: run\.fit was given an optimizer") as caught:
+        performed(tmp_path, lambda run: run.fit(dense(), keras.optimizers.SGD(0.1)), word)
+    assert caught.value.key == key
+    (tmp_path / "heeded").mkdir()
+    made = None if options is None else keras.optimizers.SGD(0.1, **options)
+    directory = performed(tmp_path / "heeded", lambda run: run.fit(dense(), made), word)
+    assert directory.state() == "completed"
+
+
+def test_a_loss_scale_under_which_no_gradient_is_finite_is_no_success(tmp_path: Path) -> None:
+    words = ("recipe.precision=float16", "recipe.loss_scale=1.0e+38")
+    directory = performed(tmp_path, lambda run: run.fit(dense()), *words)
+    assert directory.state() == "diverged"
+    assert directory.read_exit()["reason"] == "not one gradient has been finite at step 3"
+    assert directory.read_metrics()[-1]["skipped_steps"] == 4
+
+
+@pytest.mark.parametrize(
+    "kind", ["{kind: lamb}", "{kind: adam, layerwise: {max: 10}}", "{kind: lars}", "{kind: momentum}"]
+)
+def test_the_recipes_own_optimizer_heeds_all_words_at_once(tmp_path: Path, kind: str) -> None:
+    words = [
+        f"recipe.optimizer={kind}",
+        "recipe.clip_global_norm=0.5",
+        "recipe.ema={decay: 0.9}",
+        "recipe.noise.gradients=0.001",
+        "recipe.precision=float16",
+        "recipe.loss_scale=128.0",
+        f"recipe.weight_decay={{value: 0.01, kind: {'l2' if 'lars' in kind else 'decoupled'}}}",
+    ]
+    assert performed(tmp_path, lambda run: run.fit(dense()), *words).state() == "completed"
