@@ -14,12 +14,21 @@ from rank_checks import HERE, Check, collect
 from rank_launch import environment, launch
 
 LIMIT_SECONDS = 600
+# The first test that needs them waits for the sessions of all its numbers of ranks; every check in them has a
+# limit of its own.
+WAIT_SECONDS = 3600
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "uses(check, *ranks): reads what a check left, on each number of ranks"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "sessions" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(WAIT_SECONDS))
 
 
 class Session:
