@@ -7,6 +7,17 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same draws in every run of the suite; HLB_EXPLORE=1 draws others each time.
+settings.register_profile(
+    "horovod_lb",
+    deadline=None,
+    max_examples=50,
+    derandomize="HLB_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("horovod_lb")
 
 # A test suite started in the background inherits an ignored SIGINT, and so would the programs it interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

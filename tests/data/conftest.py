@@ -5,13 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from horovod_lb.data import cifar10, mnist
 from horovod_lb.errors import DataError
-
-settings.register_profile("horovod_lb", deadline=None, max_examples=50)
-settings.load_profile("horovod_lb")
 
 _BESIDE = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 
 from horovod_lb.recipe import resolve
-
-settings.register_profile("horovod_lb", deadline=None, max_examples=50)
-settings.load_profile("horovod_lb")
 
 RECIPE = {
     "batch_size": 8192,

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from horovod_lb.study import expand, load_study
-
-settings.register_profile(
-    "horovod_lb", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("horovod_lb")
 
 STUDY = """\
 name: tiny
