@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -54,6 +55,7 @@ class Plain:
         try:
             print(text, file=self._out, flush=True)
         except OSError:  # whoever read this is gone; the training is not
+            _give_up(self._out)
             self._out = None
 
     def update(self, running: Sequence[Summary], footer: str) -> None:
@@ -86,12 +88,12 @@ class Live:
 
     def line(self, text: str) -> None:
         """See `Display`."""
-        with suppress(OSError):  # the terminal was closed; the runs still have to stop in order
+        with _terminal_may_close():
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, running: Sequence[Summary], footer: str) -> None:
         """See `Display`."""
-        with suppress(OSError):
+        with _terminal_may_close():
             self._live.update(_table(running, footer), refresh=True)
 
     def __enter__(self) -> Live:
@@ -101,8 +103,25 @@ class Live:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):
+        with _terminal_may_close():
             self._live.stop()
+
+
+@contextmanager
+def _terminal_may_close() -> Iterator[None]:
+    """The runs still have to stop in order."""
+    try:
+        yield
+    except OSError:
+        _give_up(sys.stdout)
+
+
+def _give_up(out: TextIO) -> None:
+    """What is left in the buffer would fail again when Python ends, and make the exit status 120."""
+    with suppress(OSError, ValueError):
+        number, null = out.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
 
 
 def progress(run: Summary) -> tuple[str, str, str, str]:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,13 @@ def test_a_file_of_an_earlier_life_does_not_land(tmp_path: Path) -> None:
     assert list(run.checkpoints.iterdir()) == []
 
 
+def written(run: RunDirectory, step: int) -> None:
+    """Waits for the checkpoint of a step that is over."""
+    end = time.monotonic() + 30
+    while not (run.checkpoints / f"step-{step:09d}.npz").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def test_a_run_is_stopped_when_its_last_checkpoint_is_on_the_disk(tmp_path: Path) -> None:
     run, seen = folder(tmp_path), []
 
@@ -164,6 +172,7 @@ def test_a_run_is_stopped_when_its_last_checkpoint_is_on_the_disk(tmp_path: Path
 
         def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
             if batch == 7:
+                written(run, 5)
                 lives[0].open.clear()
                 run.request_stop()
                 threading.Timer(0.5, self.look).start()
@@ -309,10 +318,15 @@ def test_a_disk_that_is_full_for_a_while(small_disk: Path, wide: RunDirectory) -
     seen: list[list[str]] = []
 
     def free() -> None:
+        time.sleep(1)  # for the attempt of step 15
         seen.append([path.name for path in checkpoint.newest_first(run.checkpoints)])
         (small_disk / "filler").unlink()
 
-    callbacks = [At(7, lambda: fill(small_disk)), At(16, free)]
+    def full() -> None:
+        written(run, 5)
+        fill(small_disk)
+
+    callbacks = [At(7, full), At(16, free)]
     assert train(run, *callbacks, width=1000) == "completed"
     assert seen == [["step-000000005.npz"]]
     kinds = [event["kind"] for event in run.read_events()]
@@ -345,7 +359,7 @@ def test_a_disk_that_stays_full(small_disk: Path, wide: RunDirectory) -> None:
     """No exit record can be written either; once there is room, the run goes on from what it has."""
     run = folder(small_disk / "run")
     with pytest.raises(DiskError, match="No space left on device"):
-        train(run, At(7, lambda: fill(small_disk)), width=1000)
+        train(run, At(7, lambda: (written(run, 5), fill(small_disk))), width=1000)
     assert [path.name for path in checkpoint.newest_first(run.checkpoints)] == ["step-000000005.npz"]
     (small_disk / "filler").unlink()
     assert run.read_exit() is None
