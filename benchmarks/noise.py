@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
-from sam import PLAIN, milliseconds, network, ratio
+from sam import PLAIN, examples, network, report, take_turns
 
 import horovod_lb as hlb
 from horovod_lb.optimizers import MomentumSGD
@@ -60,33 +58,13 @@ def main() -> None:
     options = parser.parse_args()
     hlb.init()
     model, shape, classes = network(options.model, options.size)
-    stream, part = np.random.default_rng(0), options.batch // options.groups
-    groups = [
-        (stream.random((part, *shape), "float32"), stream.integers(0, classes, part))
-        for _ in range(options.groups)
-    ]
+    groups = examples(options, shape, classes)
     steps = {kind: step_of(kind, model, options.groups, classes) for kind in (*NOISE, AVERAGE)}
     for kind, policy in HALF.items() if options.half else ():
         keras.config.set_dtype_policy(policy)
         steps[kind] = step_of(kind, network(options.model, options.size)[0], options.groups, classes)
     keras.config.set_dtype_policy("float32")
-    wall: dict[str, list[float]] = {kind: [] for kind in steps}
-    cpu: dict[str, list[float]] = {kind: [] for kind in steps}
-    for number in range(options.steps + 2):
-        for kind, step in steps.items():
-            began = time.perf_counter(), time.process_time()
-            step(number, groups, 0, part * options.groups, 1)
-            if number >= 2:
-                wall[kind].append(time.perf_counter() - began[0])
-                cpu[kind].append(time.process_time() - began[1])
-    count = len(model.trainable_variables)
-    print(f"{options.model}, {count} variables, {part * options.groups} examples in {options.groups} groups")
-    print(f"load of the machine: {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
-    print(f"| step | ms, median (range) of {options.steps} | / plain | CPU ms | CPU / plain |")
-    print("| --- | --- | --- | --- | --- |")
-    for kind in steps:
-        cells = [cell for times in (wall, cpu) for cell in (milliseconds(times[kind]), ratio(times, kind))]
-        print(f"| {kind} | {' | '.join(cells)} |")
+    report(options, model, take_turns(steps, groups, options.steps))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import argparse
 import os
 import statistics
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,10 +22,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 
 import horovod_lb as hlb
+from horovod_lb.data.portion import Group
 from horovod_lb.optimizers import MomentumSGD
 from horovod_lb.training.step import TrainingStep
 
 PLAIN = "plain"
+Times = tuple[dict[str, list[float]], dict[str, list[float]]]
 
 
 def kinds(groups: int) -> dict[str, dict[str, Any] | None]:
@@ -51,32 +54,48 @@ def main() -> None:
     options = parser.parse_args()
     hlb.init()
     model, shape, classes = network(options.model, options.size)
-    stream = np.random.default_rng(0)
-    part = options.batch // options.groups
-    groups = [
-        (stream.random((part, *shape), "float32"), stream.integers(0, classes, part))
-        for _ in range(options.groups)
-    ]
+    groups = examples(options, shape, classes)
     steps = {}
     for name, sam in kinds(options.groups).items():
         optimizer = hlb.DistributedOptimizer(MomentumSGD(1e-3))
         optimizer.build(model.trainable_variables)
         steps[name] = TrainingStep(model, optimizer, sam=sam, groups=options.groups)
+    report(options, model, take_turns(steps, groups, options.steps))
+
+
+def examples(options: argparse.Namespace, shape: Sequence[int], classes: int) -> list[Group]:
+    """Random images and labels, in groups."""
+    stream, part = np.random.default_rng(0), options.batch // options.groups
+    return [
+        (stream.random((part, *shape), "float32"), stream.integers(0, classes, part))
+        for _ in range(options.groups)
+    ]
+
+
+def take_turns(steps: Mapping[str, TrainingStep], groups: Sequence[Group], count: int) -> Times:
+    """Seconds by the clock and of the processor of `count` steps of each kind, after two more."""
     wall: dict[str, list[float]] = {name: [] for name in steps}
     cpu: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(options.steps + 2):
+    batch = sum(len(y) for _, y in groups)
+    for number in range(count + 2):
         for name, step in steps.items():
             began = time.perf_counter(), time.process_time()
-            step(number, groups, 0, part * options.groups, 1)
+            step(number, groups, 0, batch, 1)
             if number >= 2:
                 wall[name].append(time.perf_counter() - began[0])
                 cpu[name].append(time.process_time() - began[1])
-    count = len(model.trainable_variables)
-    print(f"{options.model}, {count} variables, {part * options.groups} examples in {options.groups} groups")
+    return wall, cpu
+
+
+def report(options: argparse.Namespace, model: Any, times: Times) -> None:
+    """Print the table."""
+    count, batch = len(model.trainable_variables), options.batch // options.groups * options.groups
+    print(f"{options.model}, {count} variables, {batch} examples in {options.groups} groups")
+    print(f"load of the machine: {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores")
     print(f"| step | ms, median (range) of {options.steps} | / plain | CPU ms | CPU / plain |")
     print("| --- | --- | --- | --- | --- |")
-    for name in steps:
-        cells = [cell for times in (wall, cpu) for cell in (milliseconds(times[name]), ratio(times, name))]
+    for name in times[0]:
+        cells = [cell for found in times for cell in (milliseconds(found[name]), ratio(found, name))]
         print(f"| {name} | {' | '.join(cells)} |")
 
 

@@ -9,12 +9,13 @@ import keras
 from keras import ops
 from keras.optimizers import LossScaleOptimizer, Optimizer
 
+from horovod_lb.delegation import Delegation
 from horovod_lb.distributed.buckets import DEFAULT_BUCKET_BYTES
 from horovod_lb.distributed.reducer import GradientReducer
 
 
 @keras.saving.register_keras_serializable(package="horovod_lb")
-class DistributedOptimizer(LossScaleOptimizer):
+class DistributedOptimizer(Delegation, LossScaleOptimizer):
     """Wraps any Keras 3 optimizer: `apply` averages the gradients over the ranks, then the inner one goes on.
 
     Whatever the inner optimizer does (clipping, weight decay, EMA, loss scaling) acts on the reduced gradient
@@ -143,35 +144,6 @@ class DistributedOptimizer(LossScaleOptimizer):
         for total in sums:
             total.assign(ops.zeros_like(total))
         self._micro_batch.assign(0)
-
-    # What Keras asks of an optimizer is answered by the inner one.
-
-    @property
-    def variables(self) -> list[Any]:
-        """The wrapper's own variables, then the inner optimizer's."""
-        return self._variables + self.inner_optimizer.variables
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def iterations(self) -> Any:
-        """Optimizer steps done; micro-batches do not count."""
-        return self.inner_optimizer.iterations
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss times the inner optimizer's loss scale."""
-        return self.inner_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Let the inner optimizer write its final values (EMA) into the variables."""
-        self.inner_optimizer.finalize_variable_values(var_list)
 
     def get_config(self) -> dict[str, Any]:
         """Everything `from_config` needs, the inner optimizer included."""

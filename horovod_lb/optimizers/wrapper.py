@@ -8,8 +8,10 @@ from typing import Any
 import keras
 from keras.optimizers import Optimizer
 
+from horovod_lb.delegation import Delegation
 
-class Wrapper(Optimizer):
+
+class Wrapper(Delegation, Optimizer):
     """An optimizer around another one, `inner_optimizer`, which answers what Keras asks of an optimizer.
 
     Subclasses say what `apply` does.
@@ -27,25 +29,6 @@ class Wrapper(Optimizer):
         super().build(variables)
 
     @property
-    def variables(self) -> list[Any]:
-        """The wrapper's own variables, then the inner optimizer's."""
-        return self._variables + self.inner_optimizer.variables
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    @property
-    def iterations(self) -> Any:
-        """The inner optimizer's steps."""
-        return self.inner_optimizer.iterations
-
-    @property
     def loss_scale_factor(self) -> Any:
         """The inner optimizer's fixed loss scale; `LossScaleOptimizer` sets it to None."""
         return self.inner_optimizer.loss_scale_factor
@@ -55,17 +38,9 @@ class Wrapper(Optimizer):
         if "inner_optimizer" in vars(self):  # not yet where Keras' __init__ sets its own
             self.inner_optimizer.loss_scale_factor = factor
 
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss, times the inner optimizer's `loss_scale_factor` if it has one."""
-        return self.inner_optimizer.scale_loss(loss)
-
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         """The inner optimizer's."""
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """Let the inner optimizer write its final values (EMA) into the variables."""
-        self.inner_optimizer.finalize_variable_values(var_list)
 
     def get_config(self) -> dict[str, Any]:
         """Name and inner optimizer; subclasses add their own."""

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from horovod_lb.parameters import flag, not_negative, one_of
-from horovod_lb.sam.perturbation import ascent, dense
+from horovod_lb.sam.perturbation import ascent, wide
 
 GROUPS = ("worker", "global")
 
@@ -108,7 +108,7 @@ class SAM(keras.Model):
         """To w + ε; whether the gradients, times the loss scale, are finite. If not, the weights stay."""
         reducer = getattr(self.optimizer, "reducer", None)
         variables = self.trainable_variables
-        found = _dense(gradients, variables)
+        found = wide(gradients)
         if self.group == "global" and reducer is not None:
             found = reducer.reduce(found)
         # Unscaled first: the norm of scaled gradients may leave float32's range where their own does not.
@@ -126,7 +126,7 @@ class SAM(keras.Model):
             optimizer.build(variables)
         # Ranks learn of it from each other's gradients: what is not finite stays so in their mean.
         spoiled = ops.where(finite, 0.0, float("nan"))
-        gradients = [None if g is None else g + spoiled for g in _dense(gradients, variables)]
+        gradients = [None if g is None else g + spoiled for g in wide(gradients)]
         if hasattr(optimizer, "apply_finite"):
             optimizer.apply_finite(gradients, variables)
         elif isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
@@ -151,13 +151,6 @@ class SAM(keras.Model):
         config = dict(config)
         inner = keras.saving.deserialize_keras_object(config.pop("model"), custom_objects=custom_objects)
         return cls(inner, **config)
-
-
-def _dense(gradients: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
-    return [
-        None if gradient is None else dense(gradient, variable.shape)
-        for gradient, variable in zip(gradients, variables, strict=True)
-    ]
 
 
 def _values(variables: Sequence[Any]) -> list[Any]:

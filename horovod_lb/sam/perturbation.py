@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from horovod_lb.optimizers.kernels import dense
+
 
 class Ascent(NamedTuple):
     """`perturbation`: ε for every variable, in its shape and dtype. `finite`: whether the gradient is."""
@@ -38,14 +40,10 @@ def perturbation(
 
 def ascent(gradients: Sequence[Any], variables: Sequence[Any], rho: float, adaptive: bool = False) -> Ascent:
     """`perturbation`, and whether the gradient (times |w| where `adaptive`) is finite, a bool scalar."""
-    known = {
-        index: dense(gradient, variables[index].shape)
-        for index, gradient in enumerate(gradients)
-        if gradient is not None
-    }
+    known = {index: gradient for index, gradient in enumerate(wide(gradients)) if gradient is not None}
     scales = {index: ops.abs(ops.cast(variables[index], "float32")) if adaptive else 1.0 for index in known}
     directions = {index: scales[index] * gradient for index, gradient in known.items()}
-    length = norm(list(directions.values()))
+    length = global_norm(list(directions.values()))
     finite = ops.isfinite(length)
     climbs = ops.logical_and(finite, length > 0)
     unit = ops.where(climbs, length, 1.0)
@@ -60,14 +58,12 @@ def ascent(gradients: Sequence[Any], variables: Sequence[Any], rho: float, adapt
     return Ascent(found, finite)
 
 
-def dense(gradient: Any, shape: Any) -> Any:
-    """A gradient as a float32 tensor of `shape`; slices, as embeddings have them, are added up by row."""
-    if hasattr(gradient, "dense_shape"):
-        gradient = ops.add(ops.zeros(shape, gradient.dtype), gradient)
-    return ops.cast(gradient, "float32")
+def wide(gradients: Sequence[Any]) -> list[Any]:
+    """Gradients as dense float32 tensors; None stays None."""
+    return [None if gradient is None else ops.cast(gradient, "float32") for gradient in dense(gradients)]
 
 
-def norm(tensors: Sequence[Any]) -> Any:
+def global_norm(tensors: Sequence[Any]) -> Any:
     """The Euclidean norm of all tensors together, a float32 scalar; not finite if one of them is not.
 
     Squared in units of the largest entry, so that neither small nor large numbers leave float32's range.

@@ -118,10 +118,14 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     """The runs of one point, one for each seed that `exclude` leaves."""
     settings = study.settings
     sections, identity = _sections(study, point)
+    by_seed = [excluded for excluded in study.excludes if "seed" in excluded.names]
+    first = {**sections, "seed": settings.seeds[0]}
+    if any(excluded(first) for excluded in study.excludes if excluded not in by_seed):
+        return
     seeds = [
         seed
         for seed in settings.seeds
-        if not any(excluded({**sections, "seed": seed}) for excluded in study.excludes)
+        if not any(excluded({**sections, "seed": seed}) for excluded in by_seed)
     ]
     if not seeds:
         return

@@ -259,7 +259,7 @@ class Loop:
 
     def _speed(self) -> dict[str, Any]:
         seconds = time.monotonic() - self._began
-        return {"wall_seconds": seconds, "images_per_second": self._pace.life, **self._pace.parts()}
+        return {"wall_seconds": seconds, **self._pace.parts()}
 
     def _check_weights(self, done: int) -> None:
         if done <= 2 or done % CHECK_EVERY == 0:

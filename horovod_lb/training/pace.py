@@ -22,7 +22,7 @@ class Clock(Protocol):
 class Pace:
     """How fast the training steps of one life are, without its first step, which makes the graph.
 
-    `epoch` and `life` are images per second over all ranks, None before there is anything to tell.
+    `epoch` is in images per second over all ranks, None before there is anything to tell.
     """
 
     def __init__(self, allreduce: Clock | None = None) -> None:
@@ -60,17 +60,12 @@ class Pace:
         """Of the epoch begun last."""
         return self._epoch_images / self._epoch_seconds if self._epoch_seconds else None
 
-    @property
-    def life(self) -> float | None:
-        """Of all epochs of this life."""
-        return self._images / self._seconds if self._seconds else None
-
     def parts(self) -> dict[str, float]:
         """What the steps of this life spent their time on, the mean over ranks; collective.
 
-        `allreduce_seconds`: waiting for gradients of other ranks (0 on one); `input_wait`: the fraction of
-        the time that was spent waiting for examples; `compute_seconds`: the rest. Empty after less than two
-        steps.
+        `images_per_second`, over all ranks; `allreduce_seconds`: waiting for gradients of other ranks (0 on
+        one); `input_wait`: the fraction of the time that was spent waiting for examples; `compute_seconds`:
+        the rest. Empty after less than two steps.
         """
         waited = self._allreduce.seconds - self._before if self._allreduce is not None else 0.0
         sums = np.array([self._seconds, self._input, waited])
@@ -80,6 +75,7 @@ class Pace:
         if not seconds:
             return {}
         return {
+            "images_per_second": self._images / seconds,
             "compute_seconds": seconds - waited_for_input - waited,
             "allreduce_seconds": waited,
             "input_wait": waited_for_input / seconds,

@@ -80,8 +80,7 @@ def check_a_run_records_its_times(here: Here) -> None:
     assert 0 <= record["input_wait"] < 1
     total = (compute + allreduce) / (1 - record["input_wait"])
     counted = 3 * 1440 - 120  # without the first step of a life
-    # The pace is rank 0's, the parts are means: another rank begins an epoch earlier and waits for it.
-    assert abs(total * record["images_per_second"] / counted - 1) < (1e-6 if here.size == 1 else 0.5)
+    assert abs(total * record["images_per_second"] / counted - 1) < 1e-6
 
 
 @ranks(1, 2, seconds=240)

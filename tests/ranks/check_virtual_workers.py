@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
-from points import distance, spec
+from points import distance, normalized, spec
 from rank_checks import Here, ranks
 
 from horovod_lb.data import load
 from horovod_lb.data.own import from_arrays
 from horovod_lb.runs import RunDirectory
 from horovod_lb.training.worker import execute
-
-
-def network(dropout: float = 0.3) -> Any:
-    """No bias before batch norm: its gradient would be round-off alone."""
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(6, 3, use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(),
-            layers.SpatialDropout2D(dropout),
-            layers.Flatten(),
-            layers.Dense(16, use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(),
-            layers.Dropout(dropout),
-            layers.Dense(10),
-        ]
-    )
 
 
 def trained(here: Here, name: str, *, augment: str = "standard", dropout: float = 0.3) -> list[np.ndarray]:
@@ -48,7 +27,7 @@ def trained(here: Here, name: str, *, augment: str = "standard", dropout: float 
     models: list[Any] = []
 
     def main(run: Any) -> None:
-        models.append(network(dropout))
+        models.append(normalized(dropout))
         val = digits.val.take(np.arange(len(digits.val)))
         data = from_arrays((x, y), val, classes=10, scale=digits.info.scale, augment=augment)
         run.fit(models[-1], data=data)

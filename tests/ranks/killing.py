@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 from mpi4py import MPI
-from points import spec
+from points import normalized, spec
 
 import horovod_lb as hlb
 from horovod_lb.data import Augmented, DataSet, load
@@ -31,6 +31,7 @@ from horovod_lb.training.worker import execute
 control.SECONDS = 0.0
 
 # 1,440 examples in 48 steps of six groups; epochs end within steps, after 10, 20, 29, 39 and 48.
+LAST = 40
 POINT = {
     "epochs": 5,
     "batch_size": 150,
@@ -39,38 +40,23 @@ POINT = {
 }
 
 
-def network() -> Any:
-    """With batch norm and dropout; no bias before a norm, whose gradient would be round-off alone."""
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(6, 3, use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(),
-            layers.Flatten(),
-            layers.Dropout(0.25),
-            layers.Dense(16, use_bias=False),
-            layers.BatchNormalization(momentum=0.8),
-            layers.ReLU(),
-            layers.Dense(10),
-        ]
-    )
-
-
 class Death(keras.callbacks.Callback):
     """The end of this life: `how` is stop, term, one or all, from `step` on; `rank`, `delay` in seconds."""
 
     def __init__(self, death: dict[str, Any], run: Any, pids: list[int]) -> None:
         super().__init__()
         self.death, self.run, self.pids = death, run, pids
+        self.timer: threading.Timer | None = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         death, rank = self.death, self.run.world.rank
         if self.pids and batch >= death["step"] and rank == death["rank"] % self.run.world.size:
             end = {"stop": self.stop, "term": self.term, "one": self.one, "all": self.all}[death["how"]]
-            threading.Timer(death["delay"], end).start()
+            self.timer = threading.Timer(death["delay"], end)
+            self.timer.start()
             self.pids, self.doomed = [], self.pids
+        if self.timer is not None and batch >= LAST:
+            self.timer.join()  # steps may be quicker than the delay: no run is over before its death
 
     def stop(self) -> None:
         self.run.directory.request_stop()
@@ -112,7 +98,7 @@ def train(run: Any, deaths: list[dict[str, Any]], pids: list[int]) -> None:
     undo = note_order(run.directory.path / f"order.{life}.{run.world.rank}")
     callbacks = [Death(deaths[life - 1], run, pids)] if life <= len(deaths) else []
     try:
-        run.fit(network(), data=data, callbacks=callbacks)
+        run.fit(normalized(0.25), data=data, callbacks=callbacks)
     finally:
         undo()
 

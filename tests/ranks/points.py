@@ -52,21 +52,23 @@ def mlp(dropout: float = 0.0) -> Any:
     return keras.Sequential([*layers, keras.layers.Dense(10)])
 
 
-def normalized() -> Any:
+def normalized(dropout: float = 0.0) -> Any:
     """With batch norm, and no bias before it, whose gradient would be round-off alone."""
-    import keras
+    from keras import Input, Sequential, layers
 
-    return keras.Sequential(
+    return Sequential(
         [
-            keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(6, 3, use_bias=False),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.ReLU(),
-            keras.layers.Flatten(),
-            keras.layers.Dense(16, use_bias=False),
-            keras.layers.BatchNormalization(momentum=0.8),
-            keras.layers.ReLU(),
-            keras.layers.Dense(10),
+            Input((8, 8, 1)),
+            layers.Conv2D(6, 3, use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(),
+            *([layers.SpatialDropout2D(dropout)] if dropout else []),
+            layers.Flatten(),
+            layers.Dense(16, use_bias=False),
+            layers.BatchNormalization(momentum=0.8),
+            layers.ReLU(),
+            *([layers.Dropout(dropout)] if dropout else []),
+            layers.Dense(10),
         ]
     )
 
