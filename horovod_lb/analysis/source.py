@@ -21,8 +21,9 @@ class Source:
     """Runs under a name.
 
     `folders` are where they were looked for, `tuned` the axes whose best value counts (None: see
-    `points.best_table`), `figures` those the study asks for (none: all), `notes`
-    sentences on what was left out and why.
+    `points.best_table`), `figures` those the study asks for (none: the
+    usual ones), `published` the published results that stand beside its own, `target` the value of a column
+    of `epochs.csv` that counts as reached, `notes` sentences on what was left out and why.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Source:
     baseline: Mapping[str, Any] = field(default_factory=dict)
     tuned: tuple[str, ...] | None = None
     figures: tuple[str, ...] = ()
+    published: str | None = None
+    target: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -91,6 +94,8 @@ def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str], wat
         baseline=study.settings.baseline,
         tuned=None if study.settings.tuned is None else tuple(study.settings.tuned),
         figures=tuple(study.settings.report.figures),
+        published=study.settings.report.published,
+        target=study.settings.target,
         notes=tuple(notes),
     )
 

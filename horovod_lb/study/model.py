@@ -145,9 +145,10 @@ class Checkpoint(Section):
 
 
 class Report(Section):
-    """`report`: which figures `hlb report` draws."""
+    """`report`: the figures that `hlb report` draws, and published results to show beside the study's."""
 
     figures: list[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]] = []
+    published: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")] | None = None
 
 
 class Variation(Section):

@@ -12,10 +12,11 @@ import pytest
 from made_runs import Folder
 
 from horovod_lb.analysis import collect
-from horovod_lb.analysis.figures import accuracy_by_epoch, draw, learning_rate_by_epoch
-from horovod_lb.analysis.final import final_accuracy_by
-from horovod_lb.analysis.lines import band, places
-from horovod_lb.analysis.style import INK, inline_svg, palette, save
+from horovod_lb.analysis.figures import draw
+from horovod_lb.analysis.figures.by_epoch import accuracy_by_epoch, learning_rate_by_epoch
+from horovod_lb.analysis.figures.by_point import final_accuracy_by
+from horovod_lb.analysis.figures.lines import band, places
+from horovod_lb.analysis.figures.style import INK, inline_svg, palette, save
 
 
 def contrast(one: str, other: str) -> float:

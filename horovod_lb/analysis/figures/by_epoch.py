@@ -1,20 +1,16 @@
-"""The figures of a study; those by epoch are drawn here, those of final results in `final`.
-
-Figures are made without pyplot, so nothing global changes and no display is needed.
-"""
+"""Curves by epoch: the mean over seeds, a band from the lowest to the highest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis import lines
-from horovod_lb.analysis.drawn import Drawn
-from horovod_lb.analysis.final import final_accuracy_by
-from horovod_lb.analysis.panels import Section, add_legend, limit_percent, panels, share_y
+from horovod_lb.analysis.figures import lines
+from horovod_lb.analysis.figures.drawn import Drawn, Kind
+from horovod_lb.analysis.figures.panels import Section, add_legend, limit_percent, panels, share_y
+from horovod_lb.analysis.figures.style import INK, LINE_STYLES, palette, styled
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.style import INK, LINE_STYLES, palette, styled
 from horovod_lb.analysis.wide import label
 
 if TYPE_CHECKING:
@@ -22,18 +18,6 @@ if TYPE_CHECKING:
 
 _ZOOM_FROM = 6
 _MARKED_UP_TO = 12
-
-
-def draw(results: Results, names: Sequence[str] = ()) -> list[Drawn]:
-    """The figures for which there is data: those whose names begin with one of `names`, or all."""
-    return [drawn for drawn in _all(results) if not names or drawn.name.startswith(tuple(names))]
-
-
-def _all(results: Results) -> Iterator[Drawn]:
-    main = lines.roles(results).main
-    further = [axis for axis in lines.numeric_axes(results) if axis != main]
-    made = [accuracy_by_epoch(results), *(final_accuracy_by(results, axis) for axis in (main, *further))]
-    return (drawn for drawn in (*made, learning_rate_by_epoch(results)) if drawn is not None)
 
 
 def accuracy_by_epoch(results: Results) -> Drawn | None:
@@ -138,3 +122,19 @@ def _enlarge(axes: Axes, bands: Sequence[lines.Band], last: int) -> None:
         air = 0.06 * (max(values) - min(values)) or 0.5
         axes.set_ylim(min(values) - air, max(values) + air)
         limit_percent(axes)
+
+
+def _those(*drawn: Drawn | None) -> list[Drawn]:
+    return [found for found in drawn if found is not None]
+
+
+KINDS = {
+    "accuracy_by_epoch": Kind(
+        lambda results: _those(accuracy_by_epoch(results)), "validation accuracy by epoch", usual=True
+    ),
+}
+RATES = {
+    "learning_rate_by_epoch": Kind(
+        lambda results: _those(learning_rate_by_epoch(results)), "learning rate by epoch", usual=True
+    ),
+}

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis import lines
-from horovod_lb.analysis.drawn import Drawn
-from horovod_lb.analysis.panels import Section, add_legend, limit_percent, panels, share_y
+from horovod_lb.analysis.figures import lines
+from horovod_lb.analysis.figures.drawn import Drawn, Kind
+from horovod_lb.analysis.figures.panels import Section, add_legend, limit_percent, panels, share_y
+from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
 from horovod_lb.analysis.points import BATCH_AXES, Point
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.style import INK, MARKERS, palette, styled
 from horovod_lb.analysis.wide import label
 
 if TYPE_CHECKING:
@@ -107,3 +107,19 @@ def _divergence(points: Sequence[Point]) -> list[tuple[str, dict[str, Any]]]:
     if any(point.n_diverged and point.accuracy.n for point in points):
         entries.append(("some diverged", {**_SOME, "color": INK, "linestyle": "none"}))
     return entries
+
+
+def _final_accuracies(results: Results) -> list[Drawn]:
+    main = lines.roles(results).main
+    further = [axis for axis in lines.numeric_axes(results) if axis != main]
+    made = (final_accuracy_by(results, axis) for axis in (main, *further))
+    return [drawn for drawn in made if drawn is not None]
+
+
+KINDS = {
+    "final_accuracy_by": Kind(
+        _final_accuracies,
+        "final validation accuracy by batch size and other numeric axes",
+        usual=True,
+    ),
+}

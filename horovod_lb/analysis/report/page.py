@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from horovod_lb.analysis.figures import draw
-from horovod_lb.analysis.lines import name as name_of
-from horovod_lb.analysis.lines import values_of
+from horovod_lb.analysis.figures.lines import name as name_of
+from horovod_lb.analysis.figures.lines import values_of
+from horovod_lb.analysis.figures.style import inline_svg, lay_out, save
 from horovod_lb.analysis.present import mark
 from horovod_lb.analysis.provenance import compare, newest_result
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.style import inline_svg, lay_out, save
 from horovod_lb.analysis.table import cell, text
 from horovod_lb.analysis.wide import label
 from horovod_lb.runs import State
@@ -54,7 +54,7 @@ def render(results: Results, figures: Sequence[tuple[str, str, str]]) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("horovod_lb.analysis", ""),
+        loader=PackageLoader("horovod_lb.analysis.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
