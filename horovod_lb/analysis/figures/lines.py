@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,8 +155,8 @@ def batch_size(point: Point) -> Any:
 
 
 def name(value: Any) -> str:
-    """A value on an axis, for people."""
-    return "none" if value is None else cell(value)
+    """A value on an axis, for people: `kind=adam, layerwise=(on=update)` is `adam, layerwise (on update)`."""
+    return "none" if value is None else re.sub(r"\bkind=(?=\w)", "", cell(value)).replace("=", " ")
 
 
 def _axes(results: Results) -> list[str]:

@@ -24,15 +24,17 @@ class Section(NamedTuple):
     entries: Sequence[tuple[str, Mapping[str, Any]]]
 
 
-def panels(titles: Sequence[str], *, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title, at most three in a row, each `width` × `height` inches, and room for a
-    legend.
+def panels(
+    titles: Sequence[str], *, width: float, height: float, beside: float = 1.6
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel a title, at most three in a row, each `width` × `height` inches, and `beside`
+    inches for a legend.
     """
     from matplotlib.figure import Figure
 
     across = 2 if len(titles) == 4 else min(_MOST_ACROSS, len(titles))
     down = -(-len(titles) // across)
-    figure = Figure(figsize=(across * width + 1.6, down * height), layout="constrained")
+    figure = Figure(figsize=(across * width + beside, down * height), layout="constrained")
     grid = figure.subplots(down, across, squeeze=False).ravel()
     for axes in grid[len(titles) :]:
         axes.remove()
