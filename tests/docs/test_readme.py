@@ -34,7 +34,7 @@ def run(argv: list[str], folder: Path, **variables: str) -> str:
 
 
 def test_three_lines_train_the_same_on_one_and_two_ranks(tmp_path: Path) -> None:
-    """From the same weights, the ranks see the same examples in other batches: the accuracy is close, not equal."""
+    """From the same weights they see the same examples in other batches: the accuracy is close, not equal."""
     code = script("plain script")
     assert [line.split("#")[1][1] for line in code.splitlines() if re.search(r"# \d:", line)] == [
         "1",
@@ -42,7 +42,9 @@ def test_three_lines_train_the_same_on_one_and_two_ranks(tmp_path: Path) -> None
         "3",
     ]
     (tmp_path / "script.py").write_text(
-        "import keras\nkeras.utils.set_random_seed(1)\n" + code + "\nif hlb.rank() == 0:\n    print('ACCURACY', model.evaluate(x / 16, y, verbose=0)[1])\n"
+        "import keras\nkeras.utils.set_random_seed(1)\n"
+        + code
+        + "\nif hlb.rank() == 0:\n    print('ACCURACY', model.evaluate(x / 16, y, verbose=0)[1])\n"
     )
     accuracy = []
     for ranks in (1, 2):
