@@ -17,6 +17,7 @@ from horovod_lb.analysis.table import Table, sort_key
 from horovod_lb.runs import State
 
 BATCH_AXES = ("recipe.batch_size", "batch_size")
+LABEL = "label"
 _SUMMARY = ("n", "mean", "std", "ci95_low", "ci95_high")
 _COUNTS = ("n_diverged", "n_missing", "n_chance", "n_unstable")
 
@@ -179,9 +180,9 @@ def _rank(points: Sequence[Point]) -> Callable[[Point], tuple[float, int]]:
 def is_tuned(axis: str) -> bool:
     """Whether an axis is taken as tuned where a study does not say: all of the recipe but the batch size.
 
-    Axes that a script without a study has named (no dot) count as the recipe's.
+    Names of points never are. Axes that a script without a study has named (no dot) count as the recipe's.
     """
-    return axis not in BATCH_AXES and ("." not in axis or axis.startswith("recipe."))
+    return axis not in (*BATCH_AXES, LABEL) and ("." not in axis or axis.startswith("recipe."))
 
 
 def axes_of(records: Sequence[Record]) -> tuple[str, ...]:

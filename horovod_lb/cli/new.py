@@ -2,46 +2,52 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from horovod_lb.errors import RequestError
+
+if TYPE_CHECKING:
+    from horovod_lb.study.shipped import Shipped
 
 
 def new(
     preset: Annotated[
         str | None, typer.Argument(metavar="[PRESET]", help="Name of a shipped study; without it, list them.")
     ] = None,
+    miniature: Annotated[
+        bool, typer.Option("--miniature", help="The preset's small variant for two cores.")
+    ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="File to write. Default: PRESET.yaml in this directory."),
+        typer.Option(metavar="FILE", help="File to write. Default: the study's name and .yaml, here."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The list as JSON.")] = False,
 ) -> None:
     """List the shipped studies, or write one of them to a file of your own.
 
-    A file that is there already is never overwritten.
+    Presets are the studies of papers; most have a miniature, the same question in a size for two cores. A
+    file that is there already is never overwritten.
     """
-    from horovod_lb.study.shipped import shipped_studies
-
-    studies = shipped_studies()
     if preset is None:
-        if out is not None:
-            raise RequestError(f"--out {out}: say which study to write, as in hlb new demo --out {out}")
-        width = max(map(len, studies), default=0)
-        for name, path in studies.items():
-            print(f"{name:<{width}}  {_title(path)}")
+        if out is not None or miniature:
+            option = f"--out {out}" if out is not None else "--miniature"
+            raise RequestError(f"{option}: say which study to write, as in hlb new you2020-table3 {option}")
+        _list(as_json)
         return
-    if preset not in studies:
-        near = get_close_matches(preset, studies, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise RequestError(f"there is no study {preset!r}{hint}; there are {', '.join(studies)}")
-    target = out or Path(f"{preset}.yaml")
+    if as_json:
+        raise RequestError(f"--json: goes with the list of studies, not with {preset}")
+    source = _find(preset, miniature)
+    target = out or Path(f"{preset}-miniature.yaml" if miniature else f"{preset}.yaml")
     try:
         with target.open("xb") as file:
-            file.write(studies[preset].read_bytes())
+            file.write(source.read_bytes())
     except FileExistsError:
         raise RequestError(f"{target} is there already; choose another file with --out") from None
     except OSError as error:
@@ -49,7 +55,57 @@ def new(
     print(f"Wrote {target}. Next: hlb plan {target}")
 
 
-def _title(path: Path) -> str:
-    """The first comment line of a study file."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
+def _find(name: str, miniature: bool) -> Path:
+    """The file of a shipped study or miniature. RequestError: there is none of this name."""
+    from horovod_lb.study.shipped import miniatures, shipped_studies
+
+    studies, small = shipped_studies(), miniatures()
+    if name not in studies:
+        near = get_close_matches(name, studies, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RequestError(f"there is no study {name!r}{hint}; there are {', '.join(studies)}")
+    if not miniature:
+        return studies[name]
+    if name not in small:
+        raise RequestError(f"{name} has no miniature; {', '.join(small) or 'no study'} {_has(small)}")
+    return small[name]
+
+
+def _has(studies: Mapping[str, Path]) -> str:
+    return "have one" if len(studies) > 1 else "has one"
+
+
+def _list(as_json: bool) -> None:
+    from horovod_lb.study.shipped import described, miniatures, shipped_studies
+
+    studies, small = described(shipped_studies()), described(miniatures())
+    if as_json:
+        print(json.dumps([_entry(study, small.get(name)) for name, study in studies.items()], indent=1))
+        return
+    papers = dict.fromkeys(study.paper for study in studies.values() if study.paper)
+    for paper in papers:
+        print(paper)
+        _print_group((study for study in studies.values() if study.paper == paper), small)
+    print("Other studies")
+    _print_group((study for study in studies.values() if not study.paper), small)
+    print("hlb new NAME writes NAME.yaml; with --miniature its variant for two cores.")
+
+
+def _print_group(studies: Iterable[Shipped], small: Mapping[str, Shipped]) -> None:
+    for study in studies:
+        print(f"  {study.name}: {study.title}\n      {_size(study)}", end="")
+        print(f"; miniature: {_size(small[study.name])}\n" if study.name in small else "\n", end="")
+    print()
+
+
+def _size(study: Shipped) -> str:
+    runs = f"{study.runs:,} run{'' if study.runs == 1 else 's'}"
+    return f"{runs}, {study.cost}" if study.cost else runs
+
+
+def _entry(study: Shipped, miniature: Shipped | None) -> dict[str, Any]:
+    found = {**asdict(study), "miniature": asdict(miniature) if miniature else None}
+    for shown in (found, found["miniature"]):
+        if shown:
+            shown["path"] = str(shown["path"])
+    return found

@@ -20,7 +20,7 @@ from horovod_lb.study.expression import Expression
 from horovod_lb.study.identity import canonical, run_id
 from horovod_lb.study.keys import pick, substitute
 from horovod_lb.study.load import Study
-from horovod_lb.study.model import RUN_SECTIONS
+from horovod_lb.study.model import LABEL, RUN_SECTIONS
 
 SCHEMA = 1
 
@@ -37,7 +37,8 @@ class RunSpec:
 
     def names(self) -> dict[str, Any]:
         """What an expression can ask about a run: study keys, derived columns, run_id, seed, study."""
-        return {**self.spec["derived"], **self.spec, "job": self.spec["job"]["path"]}
+        label = {LABEL: self.point[LABEL]} if LABEL in self.point else {}
+        return {**self.spec["derived"], **self.spec, **label, "job": self.spec["job"]["path"]}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def expand(study: Study) -> list[RunSpec]:
     found: list[str] = []
     points = list(_points(study))
     axes = list(dict.fromkeys(key for point in points for key in point.values))
+    axes.sort(key=lambda key: key != LABEL)
     for point in points:
         try:
             runs += _runs(study, point, axes)
@@ -84,7 +86,7 @@ def select(runs: list[RunSpec], where: str | None) -> list[RunSpec]:
 def baseline_runs(study: Study, runs: list[RunSpec]) -> list[RunSpec]:
     """The runs at the study's `baseline`, with which the others are compared."""
     wanted = [(key.split("."), canonical(value)) for key, value in study.baseline.items()]
-    return [run for run in runs if all(canonical(pick(run.spec, path)) == value for path, value in wanted)]
+    return [run for run in runs if all(canonical(pick(run.names(), path)) == value for path, value in wanted)]
 
 
 def _points(study: Study) -> Iterator[_Point]:
@@ -119,20 +121,19 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     settings = study.settings
     sections, identity = _sections(study, point)
     by_seed = [excluded for excluded in study.excludes if "seed" in excluded.names]
-    first = {**sections, "seed": settings.seeds[0]}
+    asked = {**sections, LABEL: point.values.get(LABEL)}
+    first = {**asked, "seed": settings.seeds[0]}
     if any(excluded(first) for excluded in study.excludes if excluded not in by_seed):
         return
     seeds = [
-        seed
-        for seed in settings.seeds
-        if not any(excluded({**sections, "seed": seed}) for excluded in by_seed)
+        seed for seed in settings.seeds if not any(excluded({**asked, "seed": seed}) for excluded in by_seed)
     ]
     if not seeds:
         return
     resolved = _resolve(study, point, sections)
     recipe = {**sections["recipe"], "groups": resolved.batch.groups}
     identity["recipe"]["groups"] = resolved.batch.groups
-    complete = {**sections, "recipe": recipe}
+    complete = {**asked, "recipe": recipe}
     values = {key: _label(_written(point, key, pick(complete, key.split(".")))) for key in axes}
     # Where and how a run is computed is not what it computes, unless the study asks just that.
     identity["axes"] = {

@@ -17,7 +17,7 @@ from horovod_lb.study.document import Document, KeyPath, dotted
 from horovod_lb.study.explain import problems, study_error, unknown_key
 from horovod_lb.study.expression import Expression
 from horovod_lb.study.keys import known_keys, pick, substitute
-from horovod_lb.study.model import RUN_SECTIONS, Report, StudyFile, Variation
+from horovod_lb.study.model import LABEL, RUN_SECTIONS, Report, StudyFile, Variation
 from horovod_lb.study.shipped import SHIPPED_JOBS
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
@@ -188,7 +188,9 @@ def _check_variation(settings: StudyFile, where: Where) -> tuple[tuple[Expressio
     keyed += [("points", index, key) for index, point in enumerate(settings.points) for key in point]
     for path in keyed:
         key = str(path[-1])
-        if key not in known_keys():
+        if key == LABEL:
+            found += _check_label(settings, path, where)
+        elif key not in known_keys():
             found.append(f"{where(path)}: {dotted(path[:-1])}: {key}: {unknown_key(key)}")
         elif key.partition(".")[0] not in RUN_SECTIONS or key in RUN_SECTIONS:
             found.append(
@@ -214,3 +216,13 @@ def _check_variation(settings: StudyFile, where: Where) -> tuple[tuple[Expressio
         except StudyError as error:
             found.append(str(error))
     return tuple(excludes), found
+
+
+def _check_label(settings: StudyFile, path: KeyPath, where: Where) -> list[str]:
+    """What is wrong with the names of points at `path`."""
+    given: Any = getattr(settings, str(path[0]))
+    for part in path[1:]:
+        given = given[part]
+    names = given if path[0] in ("axes", "zip") else [given]
+    wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
+    return [f"{where(path)}: {dotted(path)}: a name is text; found {name!r}" for name in wrong]

@@ -144,6 +144,14 @@ class Checkpoint(Section):
     final_model: bool = False
 
 
+class About(Section):
+    """`about`: what a study is, for people: a title, the paper it repeats, and what it costs to run."""
+
+    title: Annotated[str, Field(min_length=1)]
+    paper: str | None = None
+    cost: str | None = None
+
+
 class Report(Section):
     """`report`: the figures that `hlb report` draws, and published results to show beside the study's."""
 
@@ -165,6 +173,7 @@ class StudyFile(Variation):
     """A whole study file."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
+    about: About | None = None
     job: Annotated[str, Field(min_length=1)]
     model: Model
     data: Data
@@ -177,6 +186,9 @@ class StudyFile(Variation):
     target: dict[str, float] = {}
     report: Report = Report()
 
+
+LABEL = "label"
+"""An axis beside the study's keys: what a point is called. It changes nothing in the point's runs."""
 
 RUN_SECTIONS: dict[str, TypeAdapter[Any]] = {
     "model": TypeAdapter(Model),
