@@ -19,7 +19,8 @@ class Record:
     """A run: its specification (`run.json`), its state, and what it has written so far.
 
     `epochs` holds the rows of `metrics.csv`, one an epoch, rising; `steps` those of `steps.csv`; `lives` the
-    provenance of each life, oldest first.
+    provenance of each life, oldest first. `said` holds the columns of `runs.csv` of a run that was read from
+    such a table.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class Record:
     lives: tuple[Mapping[str, Any], ...] = ()
     wall_seconds: float | None = None
     directory: Path | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> Any:
@@ -113,10 +115,10 @@ def read(directory: RunDirectory) -> Record:
         wall_seconds=_wall_seconds(directory, exit_record),
         directory=directory.path,
     )
-    return _judged(record)
+    return judged(record)
 
 
-def _judged(record: Record) -> Record:
+def judged(record: Record) -> Record:
     """The record with its outcome; a run that ended with a loss that is not finite has diverged, whatever it
     says.
     """

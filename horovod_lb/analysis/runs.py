@@ -25,7 +25,7 @@ RUN_COLUMNS = (
     "wall_seconds", "node_hours", "segments", "git_sha",
 )  # fmt: skip
 EPOCH_COLUMNS = ("run_id", *METRICS)
-_LAST = {
+LAST = {
     "final_train_loss": "train_loss",
     "final_train_accuracy": "train_accuracy",
     "final_val_loss": "val_loss",
@@ -50,7 +50,7 @@ def measurements(records: Iterable[Record]) -> tuple[str, ...]:
 
 def runs_table(records: Sequence[Record], axes: Sequence[str]) -> Table:
     """`runs.csv`: the fixed columns, then each axis, then each measurement at its last value."""
-    named = dict.fromkeys([*RUN_COLUMNS, *axes, *_LAST.values()])
+    named = dict.fromkeys([*RUN_COLUMNS, *axes, *LAST.values()])
     measured = [name for name in measurements(records) if name not in named]
     columns = tuple(dict.fromkeys([*RUN_COLUMNS, *axes, *measured]))
     return Table(columns, [_run_row(record, axes, measured) for record in records])
@@ -99,8 +99,7 @@ def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> di
     }
     if row["nodes"] and record.wall_seconds is not None:
         row["node_hours"] = row["nodes"] * record.wall_seconds / 3600
-    row |= _results(record, measured)
-    return row
+    return {**row, **_results(record, measured), **record.said}
 
 
 def _results(record: Record, measured: Sequence[str]) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _results(record: Record, measured: Sequence[str]) -> dict[str, Any]:
     best = record.best()
     row: dict[str, Any] = dict(zip(("best_val_accuracy", "best_epoch"), best or (None, None), strict=True))
     if record.state is State.COMPLETED:
-        row |= {column: record.last(name) for column, name in _LAST.items()}
+        row |= {column: record.last(name) for column, name in LAST.items()}
         row["final5_val_accuracy"] = _median(list(record.measured("val_accuracy"))[-5:])
         row |= {name: record.last(name) for name in measured}
     return row
