@@ -25,12 +25,12 @@ _FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 _FEW_ON_DARK = ("#4da6e8", "#f28a4a", "#2cc79b", "#e0a3c6", "#f2b84b", "#9ad2f5", INK)
 _SETTINGS = {
     "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "legend.fontsize": 8,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -43,10 +43,10 @@ _SETTINGS = {
     "ytick.color": INK,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 5,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.6,
+    "legend.handlelength": 2.4,
     "pdf.fonttype": 42,
 }
 
