@@ -31,7 +31,8 @@ class Choices:
         return WIDTHS[self.width]
 
 
-_CHOSEN: ContextVar[Choices] = ContextVar("choices", default=Choices())
+_USUAL = Choices()
+_CHOSEN: ContextVar[Choices] = ContextVar("choices", default=_USUAL)
 
 
 def chosen() -> Choices:

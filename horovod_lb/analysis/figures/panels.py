@@ -21,6 +21,15 @@ _LINE = 0.142
 _ENTRY = 0.52  # inches: line and gaps of an entry of a legend
 _LONGEST = 40
 _LOWEST = 1.75  # inches: the least height of a panel
+_BESIDE = 1.9  # inches: the widest and the tallest legend that stands beside the panels
+_TALLEST = 3.4
+
+
+class Size(NamedTuple):
+    """Inches."""
+
+    width: float
+    height: float
 
 
 class Section(NamedTuple):
@@ -47,8 +56,8 @@ def panels(
     beside: float = 1.6,
     columns: int | None = None,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title (None: an empty place), `columns` in a row, each `width` × `height` inches
-    or, where that is more than the page holds, less; `beside` inches are for a legend.
+    """A figure with a panel a title (None: an empty place), `columns` in a row, each `width` × `height`
+    inches or, where that is more than the page holds, less; `beside` inches are for a legend.
     """
     from matplotlib.figure import Figure
 
@@ -103,6 +112,29 @@ def limit_percent(axes: Axes, *, room_below: bool = False) -> None:
     axes.set_ylim(low - (0.1 * (high - low) if room_below else 0), high)
 
 
+def legend_size(
+    sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]
+) -> tuple[float, float]:
+    """About how wide and high the legend of `add_legend` will be, in inches; (0, 0) without entries."""
+    texts = [section.title for section in sections]
+    texts += [
+        text for entries in (*(section.entries for section in sections), further) for text, _ in entries
+    ]
+    if not texts:
+        return 0.0, 0.0
+    columns = 1 + (len(texts) - 1) // _MOST_ENTRIES
+    widest = max(len(line) for text in texts for line in text.split("\n"))
+    rows = sum(1 + text.count("\n") for text in texts)
+    return columns * (0.55 + 0.062 * widest), 0.4 + 0.16 * -(-rows // columns)
+
+
+def legend_size(sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]) -> Size:
+    """Inches that the legend takes beside the panels; none where there is no legend, or it goes below them."""
+    _, texts = _entries(sections, further)
+    size = _size(texts)
+    return size if _fits_beside(size) else Size(0.0, 0.0)
+
+
 def add_legend(
     figure: Figure, sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> None:
@@ -111,25 +143,19 @@ def add_legend(
     """
     from matplotlib.lines import Line2D
 
-    entries: list[tuple[str, Mapping[str, Any] | None]] = []
-    for section in sections:
-        entries += [(section.title, None), *section.entries]
-    entries += further
-    if not entries:
+    looks, texts = _entries(sections, further)
+    if not texts:
         return
-    texts = ["\n".join(wrap(text, _LONGEST)) or " " for text, _ in entries]
-    width = _ENTRY + _LETTER * max(len(line) for text in texts for line in text.splitlines())
-    lines = [text.count("\n") + 1 for text in texts]
+    size, columns = _size(texts), 1
     across, down = figure.get_size_inches()
-    room = min(1.6, 0.3 * across)
-    below = width > room or chosen().width == "column" or sum(lines) * _LINE + 0.2 > down
-    columns = max(1, min(len(entries), int((across - 0.1) / width))) if below else 1
+    below = not _fits_beside(size) or size.height > down
     if below:
-        rows = math.ceil(len(entries) / columns)
-        starts = range(0, len(entries), rows)
-        figure.set_figheight(down + 0.15 + _LINE * max(sum(lines[start : start + rows]) for start in starts))
+        columns = max(1, min(len(texts), int((across - 0.1) / size.width)))
+        rows = math.ceil(len(texts) / columns)
+        parts = [_size(texts[start : start + rows]).height for start in range(0, len(texts), rows)]
+        figure.set_figheight(down + max(parts))
     # A title is an entry whose line is not seen.
-    handles = [Line2D([], [], **(look or {"linestyle": "none"})) for _, look in entries]
+    handles = [Line2D([], [], **(look or {"linestyle": "none"})) for look in looks]
     legend = figure.legend(
         handles,
         texts,
@@ -138,6 +164,28 @@ def add_legend(
         labelspacing=0.3,
         columnspacing=1.2,
     )
-    for text, (_, look) in zip(legend.get_texts(), entries, strict=True):
+    for text, look in zip(legend.get_texts(), looks, strict=True):
         if look is None:
             text.set_fontweight("bold")
+
+
+def _entries(
+    sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]
+) -> tuple[list[Mapping[str, Any] | None], list[str]]:
+    """The look of each entry (None: a section's title) and its text, on several lines where it is long."""
+    entries: list[tuple[str, Mapping[str, Any] | None]] = []
+    for section in sections:
+        entries += [(section.title, None), *section.entries]
+    entries += further
+    return [look for _, look in entries], ["\n".join(wrap(text, _LONGEST)) or " " for text, _ in entries]
+
+
+def _size(texts: Sequence[str]) -> Size:
+    lines = [line for text in texts for line in text.splitlines()]
+    if not lines:
+        return Size(0.0, 0.0)
+    return Size(_ENTRY + _LETTER * max(map(len, lines)), 0.15 + _LINE * len(lines))
+
+
+def _fits_beside(size: Size) -> bool:
+    return chosen().width != "column" and size.width <= _BESIDE and size.height <= _TALLEST
