@@ -112,24 +112,8 @@ def limit_percent(axes: Axes, *, room_below: bool = False) -> None:
     axes.set_ylim(low - (0.1 * (high - low) if room_below else 0), high)
 
 
-def legend_size(
-    sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]
-) -> tuple[float, float]:
-    """About how wide and high the legend of `add_legend` will be, in inches; (0, 0) without entries."""
-    texts = [section.title for section in sections]
-    texts += [
-        text for entries in (*(section.entries for section in sections), further) for text, _ in entries
-    ]
-    if not texts:
-        return 0.0, 0.0
-    columns = 1 + (len(texts) - 1) // _MOST_ENTRIES
-    widest = max(len(line) for text in texts for line in text.split("\n"))
-    rows = sum(1 + text.count("\n") for text in texts)
-    return columns * (0.55 + 0.062 * widest), 0.4 + 0.16 * -(-rows // columns)
-
-
 def legend_size(sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]) -> Size:
-    """Inches that the legend takes beside the panels; none where there is no legend, or it goes below them."""
+    """Inches that the legend takes beside the panels; 0 where there is none, or it goes below them."""
     _, texts = _entries(sections, further)
     size = _size(texts)
     return size if _fits_beside(size) else Size(0.0, 0.0)
