@@ -48,7 +48,7 @@ def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     values: dict[str, dict[str, Any]] = {}
     lives = [
-        {key: value for key, value in _flat(life) if key != "time" and not key.startswith(_OF_ONE_LIFE)}
+        {key: value for key, value in flat(life) if key != "time" and not key.startswith(_OF_ONE_LIFE)}
         for record in records
         for life in record.lives
         if life
@@ -78,9 +78,10 @@ def newest_result(records: Sequence[Record]) -> str | None:
     return datetime.fromtimestamp(max(times), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The entries of nested mappings under dotted keys."""
     for key, value in mapping.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
