@@ -23,6 +23,7 @@ from horovod_lb.study.section import (
     Whole,
     refuse,
 )
+from horovod_lb.study.target import Target
 
 
 def _start(value: Any) -> str | float:
@@ -183,7 +184,7 @@ class StudyFile(Variation):
     checkpoint: Checkpoint = Checkpoint()
     baseline: dict[str, Any] = {}
     tuned: list[str] | None = None
-    target: dict[str, float] = {}
+    target: Target = {}
     report: Report = Report()
 
 
