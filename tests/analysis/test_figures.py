@@ -75,7 +75,7 @@ def test_final_accuracy_stands_at_the_logarithm_of_the_batch_size(batch_by_warmu
     assert drawn is not None
     (axes,) = drawn.figure.axes
     assert list(axes.get_xticks()) == [8.0, 10.0]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["256", "1024"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["256", "1k"]
     series = [container.lines[0] for container in axes.containers]
     assert list(series[0].get_ydata()) == pytest.approx([92, 99])
     assert list(series[1].get_ydata()) == pytest.approx([96, 85])

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from horovod_lb.analysis.figures import by_epoch, by_point
+from horovod_lb.analysis.figures import by_epoch, by_point, heat_map
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.results import Results
 
-KINDS: dict[str, Kind] = {**by_epoch.KINDS, **by_point.KINDS, **by_epoch.RATES}
+KINDS: dict[str, Kind] = {
+    **by_epoch.KINDS,
+    **by_point.KINDS,
+    **heat_map.KINDS,
+    **by_epoch.RATES,
+}
 """Every kind of figure by its name, in the order of a report."""
 
 

@@ -1,0 +1,108 @@
+"""Ticks where runs are: positions along an axis of numbers or names, and labels that do not touch."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from horovod_lb.analysis.figures import lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDE = 20
+_CHARACTER = 0.066
+_LINE = 24
+
+
+class Scale(NamedTuple):
+    """Where values stand along an axis (`at`, by `lines.name`), their labels, and whether they are numbers.
+
+    `gap` is the smallest distance of two neighbours.
+    """
+
+    at: dict[str, float]
+    labels: list[str]
+    numeric: bool
+    gap: float
+
+    def of(self, value: Any) -> float:
+        """The position of a value."""
+        return self.at[lines.name(value)]
+
+    def limits(self) -> tuple[float, float]:
+        """The ends of the axis, with some air."""
+        positions = list(self.at.values())
+        margin = max(0.35 * self.gap, 0.05 * (max(positions) - min(positions)))
+        return min(positions) - margin, max(positions) + margin
+
+    def places(self, inches: float) -> list[float]:
+        """Where the values stand on an axis of this length, in inches."""
+        low, high = self.limits()
+        return [inches * (position - low) / (high - low) for position in self.at.values()]
+
+
+def scale(values: Sequence[Any], *, batch: bool = False) -> Scale:
+    """The scale of an axis: batch sizes, and positive numbers that span a factor of 20, by their logarithm;
+    names one after the other.
+    """
+    numeric = all(map(lines.is_number, values))
+    wide = numeric and min(values) > 0 and max(values) >= _WIDE * min(values)
+    positions = lines.places(values, logarithmic=batch or wide)
+    labels = size_names(values) if batch else [wrapped(lines.name(value)) for value in values]
+    gap = min((right - left for left, right in pairwise(sorted(positions))), default=1.0)
+    return Scale(dict(zip(map(lines.name, values), positions, strict=True)), labels, numeric, gap)
+
+
+def size_names(values: Sequence[Any]) -> list[str]:
+    """Batch sizes as people write them: 8k for 8192 where all are powers of two, digits otherwise."""
+    powers = all(isinstance(value, int) and value > 0 and value & (value - 1) == 0 for value in values)
+    return [f"{value // 1024}k" if powers and value >= 1024 else lines.name(value) for value in values]
+
+
+def wrapped(text: str) -> str:
+    """A long name on several lines."""
+    return "\n".join(textwrap.wrap(text, _LINE, break_long_words=False)) or text
+
+
+def height(scale: Scale, inches: float) -> float:
+    """What the labels of an axis of this length take beyond a line, in inches."""
+    if _labels(scale, inches) is None:
+        longest = max(len(line) for label in scale.labels for line in label.split("\n"))
+        return 0.045 * longest
+    return 0.12 * max(label.count("\n") for label in scale.labels)
+
+
+def set_x(axes: Axes, scale: Scale, inches: float) -> None:
+    """Ticks at the values of `scale` on an axis about `inches` long.
+
+    Where labels would touch, numbers at equal distances have a label at every second, third, ... tick, and
+    all others are turned.
+    """
+    axes.set_xlim(*scale.limits())
+    labels = _labels(scale, inches)
+    axes.set_xticks(list(scale.at.values()), scale.labels if labels is None else labels)
+    axes.minorticks_off()
+    if labels is None:
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _labels(scale: Scale, inches: float) -> list[str] | None:
+    """The labels as they are, or fewer; None where they must be turned."""
+    places = scale.places(inches)
+    gaps = [right - left for left, right in pairwise(places)]
+    even = scale.numeric and max(gaps, default=0) < 1.01 * min(gaps, default=0)
+    for step in range(1, len(places) if even else 2):
+        kept = list(zip(places, scale.labels, strict=True))[::step]
+        if all(right - left >= _needed(one, other) for (left, one), (right, other) in pairwise(kept)):
+            return [label if index % step == 0 else "" for index, label in enumerate(scale.labels)]
+    return scale.labels if len(places) == 1 else None
+
+
+def _needed(one: str, other: str) -> float:
+    """The distance that two labels side by side need from centre to centre, in inches."""
+    widths = [max(map(len, label.split("\n"))) * _CHARACTER for label in (one, other)]
+    return sum(widths) / 2 + _CHARACTER
