@@ -1,25 +1,25 @@
 """Points of a study: the runs that differ in nothing but the seed, and what they came to together.
 
-`accuracy.csv`, `differences.csv` and `best.csv` are made here.
+`accuracy.csv` is made here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from horovod_lb.analysis.record import Record
+from horovod_lb.analysis.statistics import COLUMNS as SUMMARY
 from horovod_lb.analysis.statistics import Summary, summarize
-from horovod_lb.analysis.table import Table, sort_key
+from horovod_lb.analysis.table import Table, cell, sort_key
 from horovod_lb.runs import State
 
 BATCH_AXES = ("recipe.batch_size", "batch_size")
 LABEL = "label"
-_SUMMARY = ("n", "mean", "std", "ci95_low", "ci95_high")
-_COUNTS = ("n_diverged", "n_missing", "n_chance", "n_unstable")
+_COUNTS = ("n_diverged", "n_missing", "missing_seeds", "n_chance", "n_unstable")
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,37 @@ class Point:
         return summarize([value for _, value in self._converged("test_accuracy")])
 
     def by_seed(self) -> dict[Any, float]:
-        """The final validation accuracy of each converged run that says its seed."""
-        return {seed: value for seed, value in self._converged("val_accuracy") if seed is not None}
+        """The final validation accuracy of each seed that has one; of several runs of a seed their mean."""
+        found: dict[Any, list[float]] = {}
+        for seed, value in self._converged("val_accuracy"):
+            if seed is not None:
+                found.setdefault(seed, []).append(value)
+        return {seed: math.fsum(values) / len(values) for seed, values in found.items()}
 
     def _converged(self, column: str) -> Iterator[tuple[Any, float]]:
         for run in self.runs:
-            value = run.exit.get(column) if column.startswith("test_") else run.last(column)
-            if run.state is State.COMPLETED and isinstance(value, int | float) and math.isfinite(value):
-                yield run.seed, float(value)
+            value = _result(run, column)
+            if value is not None:
+                yield run.seed, value
+
+    @property
+    def seeds(self) -> tuple[Any, ...]:
+        """The seeds of its runs, each once, in order."""
+        return _in_order(run.seed for run in self.runs)
+
+    @property
+    def diverged_seeds(self) -> tuple[Any, ...]:
+        """The seeds of the runs that diverged."""
+        return _in_order(run.seed for run in self.runs if run.state is State.DIVERGED)
+
+    @property
+    def missing_seeds(self) -> tuple[Any, ...]:
+        """The seeds of the runs that have no result."""
+        return _in_order(
+            run.seed
+            for run in self.runs
+            if run.state is not State.DIVERGED and _result(run, "val_accuracy") is None
+        )
 
     @property
     def n_diverged(self) -> int:
@@ -71,15 +94,15 @@ class Point:
         """How many runs came to this outcome."""
         return sum(run.outcome == outcome for run in self.runs)
 
-    def counts(self) -> dict[str, int]:
-        """The counts beside the mean; those at chance and the unstable ones are in the mean."""
-        return dict(
-            zip(
-                _COUNTS,
-                (self.n_diverged, self.n_missing, self.count("chance"), self.count("unstable")),
-                strict=True,
-            )
-        )
+    def counts(self) -> dict[str, Any]:
+        """What the mean does not tell; runs at chance and unstable ones are in it."""
+        return {
+            "n_diverged": self.n_diverged,
+            "n_missing": self.n_missing,
+            "missing_seeds": " ".join(map(cell, self.missing_seeds)),
+            "n_chance": self.count("chance"),
+            "n_unstable": self.count("unstable"),
+        }
 
 
 def points_of(records: Iterable[Record], axes: Sequence[str]) -> list[Point]:
@@ -94,87 +117,17 @@ def points_of(records: Iterable[Record], axes: Sequence[str]) -> list[Point]:
 
 
 def accuracy_table(points: Sequence[Point], axes: Sequence[str]) -> Table:
-    """`accuracy.csv`: final validation accuracy of each point over its seeds."""
-    rows = [{**point.named(axes), **_summary(point.accuracy), **point.counts()} for point in points]
-    return Table((*axes, *_SUMMARY, *_COUNTS), rows)
-
-
-def differences_table(points: Sequence[Point], axes: Sequence[str], baseline: Mapping[str, Any]) -> Table:
-    """`differences.csv`: each point against the baseline, in pairs of runs with the same seed.
-
-    `baseline` gives values for some or all axes. Where several points have these values, a point is compared
-    with the one of them that agrees with it on the other axes. Without a baseline the table has no rows.
-    """
-    fixed = {axis: value for axis, value in baseline.items() if axis in axes}
-    references = [point for point in points if fixed and _agree(point, fixed, axes)]
-    rows = []
-    for point in points if references else ():
-        if any(point is reference for reference in references):
-            continue
-        free = {axis: value for axis, value in point.named(axes).items() if axis not in fixed}
-        same = [
-            reference for reference in references if len(references) == 1 or _agree(reference, free, axes)
-        ]
-        here, there = point.by_seed(), same[0].by_seed() if same else {}
-        pairs = summarize([value - there[seed] for seed, value in here.items() if seed in there])
-        summary = _summary(pairs)
-        summary["mean_difference"], summary["std_difference"] = summary.pop("mean"), summary.pop("std")
-        rows.append({**point.named(axes), **summary})
-    return Table((*axes, "n", "mean_difference", "std_difference", "ci95_low", "ci95_high"), rows)
-
-
-def _agree(point: Point, values: Mapping[str, Any], axes: Sequence[str]) -> bool:
-    named = point.named(axes)
-    return sort_key(named[axis] for axis in values) == sort_key(values.values())
-
-
-def best_table(points: Sequence[Point], axes: Sequence[str], tuned: Sequence[str] | None = None) -> Table:
-    """`best.csv`: of the points that differ in `tuned` axes alone the one with the highest mean final
-    validation accuracy, and its test accuracy.
-
-    Where a study does not say, all axes of the recipe but the batch size are taken as tuned. Points where
-    more runs diverged than converged are chosen only where there are no others. Points are compared over the
-    seeds that all of them have, if there are any, so that one that was trained with more seeds is neither
-    better nor worse for it. Of equal means the one over more runs wins, then the first.
-    """
-    kept = [axis for axis in axes if not (is_tuned(axis) if tuned is None else axis in tuned)]
-    groups: dict[Any, list[Point]] = {}
-    for point in points:
-        named = point.named(axes)
-        groups.setdefault(sort_key(named[axis] for axis in kept), []).append(point)
-    rows = []
-    for candidates in groups.values():
-        finished = [point for point in candidates if point.accuracy.n]
-        # The mean over the few runs that survived says nothing of a point where most diverge.
-        sound = [point for point in finished if point.n_diverged <= point.accuracy.n] or finished
-        if not sound:
-            continue
-        best = max(sound, key=_rank(sound))
-        test = _summary(best.test_accuracy)
-        rows.append(
-            {
-                **best.named(axes),
-                "points": len(candidates),
-                **{f"val_{name}": value for name, value in _summary(best.accuracy).items()},
-                **{f"test_{name}": value for name, value in test.items()},
-                **best.counts(),
-            }
-        )
-    columns = (f"{part}_{name}" for part in ("val", "test") for name in _SUMMARY)
-    ordered = (*kept, *(axis for axis in axes if axis not in kept))
-    return Table((*ordered, "points", *columns, *_COUNTS[:2]), rows)
-
-
-def _rank(points: Sequence[Point]) -> Callable[[Point], tuple[float, int]]:
-    """What a point is chosen by: its mean over the seeds that all `points` have, and its number of runs."""
-    common = set.intersection(*(set(point.by_seed()) for point in points))
-
-    def rank(point: Point) -> tuple[float, int]:
-        values = [value for seed, value in point.by_seed().items() if seed in common]
-        mean = math.fsum(values) / len(values) if values else point.accuracy.mean
-        return mean or 0.0, point.accuracy.n
-
-    return rank
+    """`accuracy.csv`: final validation accuracy of each point over its seeds, and its test accuracy."""
+    rows = [
+        {
+            **point.named(axes),
+            **point.accuracy.columns(),
+            **point.counts(),
+            **point.test_accuracy.columns("test_"),
+        }
+        for point in points
+    ]
+    return Table((*axes, *SUMMARY, *_COUNTS, *(f"test_{name}" for name in SUMMARY)), rows)
 
 
 def is_tuned(axis: str) -> bool:
@@ -210,6 +163,14 @@ def distinguishing(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> t
     return tuple(kept)
 
 
-def _summary(summary: Summary) -> dict[str, Any]:
-    values = (summary.n, summary.mean, summary.std, summary.low, summary.high)
-    return dict(zip(_SUMMARY, values, strict=True))
+def _result(run: Record, column: str) -> float | None:
+    """The final accuracy of a run that trained to its end with a finite loss; None of others."""
+    value = run.exit.get(column) if column.startswith("test_") else run.last(column)
+    if run.state is State.COMPLETED and isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _in_order(seeds: Iterable[Any]) -> tuple[Any, ...]:
+    found = {sort_key([seed]): seed for seed in seeds if seed is not None}
+    return tuple(found[key] for key in sorted(found))

@@ -4,14 +4,17 @@ report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.table import Table
-from horovod_lb.analysis.wide import Wide, cell_text, label
+from horovod_lb.analysis.wide import Wide, cell_text, label, named, summary_text, value_label
 
 SPREAD = "mean ± standard deviation (n runs)"
+_ACCURACY, _TEST = "accuracy (%)", "test accuracy (%)"
+# More columns than this do not fit a page; a grid with fewer rows than columns is turned then.
+_MOST_COLUMNS = 6
 
 
 class Presented(NamedTuple):
@@ -24,27 +27,36 @@ class Presented(NamedTuple):
 
 def accuracy(grid: Wide) -> Presented:
     """Final validation accuracy, one axis down and one across."""
-    caption = f"Final validation accuracy in percent, {SPREAD}."
-    return Presented("accuracy", caption, grid.table(percent=True, pretty=True))
-
-
-def accuracy_by_point(points: Sequence[Point], axes: Sequence[str]) -> Presented:
-    """Final validation accuracy, a row a point: where there is no room for a wide table."""
-    rows = [
-        {
-            **{label(axis): value for axis, value in point.named(axes).items()},
-            "accuracy (%)": cell_text(point, percent=True),
-        }
-        for point in points
-    ]
-    caption = f"Final validation accuracy in percent, {SPREAD}."
-    return Presented("accuracy_by_point", caption, Table((*map(label, axes), "accuracy (%)"), rows))
+    caption = f"Final validation accuracy in percent, {SPREAD}.{_about(grid)}"
+    return Presented("accuracy", caption, _upright(grid).table(percent=True, pretty=True))
 
 
 def error(grid: Wide) -> Presented:
     """Final validation error, one axis down and one across."""
-    caption = f"Final validation error in percent, {SPREAD}."
-    return Presented("error", caption, grid.table(error=True, percent=True, pretty=True))
+    caption = f"Final validation error in percent, {SPREAD}.{_about(grid)}"
+    return Presented("error", caption, _upright(grid).table(error=True, percent=True, pretty=True))
+
+
+def accuracy_by_point(points: Sequence[Point], axes: Sequence[str]) -> Presented:
+    """Final validation accuracy with its interval, and test accuracy: a row a point."""
+    rows = [
+        {
+            **_named(point.named(axes)),
+            _ACCURACY: cell_text(point, percent=True),
+            "95 % interval": _interval(point.accuracy.columns()),
+            _TEST: summary_text(point.test_accuracy.columns(), {}, percent=True)
+            if point.test_accuracy.n
+            else "",
+        }
+        for point in points
+    ]
+    columns = (*map(label, axes), *_filled(rows, _ACCURACY, "95 % interval", _TEST))
+    caption = f"Final validation accuracy in percent, {SPREAD}"
+    if "95 % interval" in columns:
+        caption += ", with the 95 % interval of the mean (Student's t)"
+    if _TEST in columns:
+        caption += ", and test accuracy"
+    return Presented("accuracy_by_point", f"{caption}.{_left_out(points)}", Table(columns, rows))
 
 
 def best(table: Table, axes: Sequence[str]) -> Presented:
@@ -52,37 +64,50 @@ def best(table: Table, axes: Sequence[str]) -> Presented:
     shown = [axis for axis in table.columns if axis in axes]
     rows = [
         {
-            **{label(axis): row[axis] for axis in shown},
-            "validation accuracy (%)": _spread(row, "val_"),
-            "test accuracy (%)": _spread(row, "test_"),
-            "chosen from": f"{row['points']} point{'' if row['points'] == 1 else 's'}",
+            **_named({axis: row[axis] for axis in shown if axis in row}),
+            "validation accuracy (%)": summary_text(_part(row, "val_"), row, percent=True),
+            _TEST: summary_text(_part(row, "test_"), {}, percent=True) if row["test_n"] else "",
+            "chosen from": _chosen(row),
         }
         for row in table.rows
     ]
-    parts = ("validation accuracy (%)", "test accuracy (%)")
-    used = [part for part in parts if any(row[part] for row in rows)]
-    columns = (*map(label, shown), *used, "chosen from")
+    columns = (*map(label, shown), *_filled(rows, "validation accuracy (%)", _TEST), "chosen from")
     caption = f"Best point by final validation accuracy, in percent, {SPREAD}."
     return Presented("best", caption, Table(columns, rows))
 
 
 def differences(table: Table, axes: Sequence[str], baseline: Mapping[str, Any]) -> Presented:
     """`differences.csv` for people."""
-    difference, interval = "difference (percentage points)", "95 % interval"
     rows = [
-        {
-            **{label(axis): row[axis] for axis in axes},
-            difference: _signed(row["mean_difference"]),
-            interval: ""
-            if row["ci95_low"] is None
-            else f"{_signed(row['ci95_low'])} to {_signed(row['ci95_high'])}",
-            "pairs": row["n"],
-        }
+        {**_named({axis: row[axis] for axis in axes}), **difference(row), "pairs": pairs(row)}
         for row in table.rows
     ]
-    against = ", ".join(f"{label(axis)} {value}" for axis, value in baseline.items())
-    caption = f"Final validation accuracy minus the baseline's ({against}), runs paired by seed."
-    return Presented("differences", caption, Table((*map(label, axes), difference, interval, "pairs"), rows))
+    against = ", ".join(f"{label(axis)} {value_label(value)}" for axis, value in baseline.items())
+    caption = (
+        f"Final validation accuracy minus the baseline's ({against}), in runs paired by seed, "
+        "with the 95 % interval of the mean difference (Student's t)."
+    )
+    columns = (*map(label, axes), *DIFFERENCE, "pairs")
+    return Presented("differences", caption, Table(columns, rows))
+
+
+DIFFERENCE = ("difference (percentage points)", "95 % interval", "better in")
+
+
+def difference(row: Mapping[str, Any]) -> dict[str, str]:
+    """Mean difference, its interval, and in how many of the pairs it is above zero."""
+    cells = (
+        signed(row["mean_difference"]),
+        _interval(row, signed),
+        f"{row['n_better']} of {row['n']}" if row["n"] else "",
+    )
+    return dict(zip(DIFFERENCE, cells, strict=True))
+
+
+def pairs(row: Mapping[str, Any]) -> str:
+    """The number of pairs, and why there are no more."""
+    notes = [f"{row[f'n_{word}']} {word}" for word in ("diverged", "missing") if row[f"n_{word}"]]
+    return f"{row['n']} ({'; '.join(notes)})" if notes else str(row["n"])
 
 
 def mark(value: str) -> str:
@@ -94,14 +119,53 @@ def mark(value: str) -> str:
     return "none" if value == "missing" else ""
 
 
-def _spread(row: Mapping[str, Any], part: str) -> str:
-    if row[f"{part}mean"] is None:
-        return ""
-    std = row[f"{part}std"]
-    spread = "" if std is None else f" ± {100 * std:.2f}"
-    return f"{100 * row[f'{part}mean']:.2f}{spread} ({row[f'{part}n']})"
-
-
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """A difference of fractions in percentage points, with its sign."""
     # Adding zero turns the -0.0 of a rounded small number into 0.0.
     return "" if value is None else f"{round(100 * value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    return f"{round(100 * value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def _interval(row: Mapping[str, Any], write: Any = _percent) -> str:
+    low, high = row["ci95_low"], row["ci95_high"]
+    return "" if low is None else f"{write(low)} to {write(high)}"
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {label(axis): named(value) for axis, value in values.items()}
+
+
+def _part(row: Mapping[str, Any], part: str) -> dict[str, Any]:
+    return {name: row[part + name] for name in ("n", "mean", "std")}
+
+
+def _filled(rows: Sequence[Mapping[str, Any]], *columns: str) -> tuple[str, ...]:
+    """The columns that any row has something in; the first always."""
+    return tuple(name for name in columns if name == columns[0] or any(row[name] for row in rows))
+
+
+def _chosen(row: Mapping[str, Any]) -> str:
+    text = f"{row['points']} point{'' if row['points'] == 1 else 's'}"
+    diverged = row["points_diverged"]
+    return f"{text} ({diverged} mostly diverged)" if diverged else text
+
+
+def _upright(grid: Wide) -> Wide:
+    many = len(grid.columns) > _MOST_COLUMNS and len(grid.rows) < len(grid.columns)
+    return grid.turned() if many else grid
+
+
+def _about(grid: Wide) -> str:
+    """What a caption says of a grid: the axes that it need not show, and diverged runs."""
+    fixed = ", ".join(f"{label(axis)} {value_label(value)}" for axis, value in grid.fixed.items())
+    sentence = f" {fixed[0].upper()}{fixed[1:]}." if fixed else ""
+    return sentence + _left_out(point for row in grid.cells for point in row if point is not None)
+
+
+def _left_out(points: Iterable[Point]) -> str:
+    """What a caption says of diverged runs where a mean stands beside them."""
+    said = any(point.n_diverged and point.accuracy.n for point in points)
+    return " Diverged runs have no accuracy; the means are over the others." if said else ""

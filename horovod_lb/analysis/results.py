@@ -10,19 +10,14 @@ from functools import cached_property
 from pathlib import Path
 
 from horovod_lb.analysis import present
-from horovod_lb.analysis.points import (
-    Point,
-    accuracy_table,
-    axes_of,
-    best_table,
-    differences_table,
-    points_of,
-)
+from horovod_lb.analysis.best import best_table
+from horovod_lb.analysis.differences import baseline_points, differences_table
+from horovod_lb.analysis.points import Point, accuracy_table, axes_of, points_of
 from horovod_lb.analysis.provenance import provenance
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.runs import epochs_table, in_order, runs_table, steps_table
 from horovod_lb.analysis.source import Source, Watch, gather
-from horovod_lb.analysis.table import Table
+from horovod_lb.analysis.table import Table, cell
 from horovod_lb.analysis.wide import Wide, wide
 from horovod_lb.errors import RequestError
 from horovod_lb.runs import State
@@ -63,13 +58,14 @@ class Results:
         }
 
     def presented(self) -> list[present.Presented]:
-        """The tables for people; differences only where there is a baseline."""
+        """The tables for people; differences only where there are points to compare with the baseline."""
         shown = [
             present.accuracy(self.grid),
             present.error(self.grid),
+            present.accuracy_by_point(self.points, self.axes),
             present.best(self.tables["best"], self.axes),
         ]
-        if self.source.baseline:
+        if self.tables["differences"].rows:
             shown.append(present.differences(self.tables["differences"], self.axes, self.source.baseline))
         return shown
 
@@ -90,6 +86,10 @@ class Results:
             notes.append(
                 f"{percent:,} of them logged accuracies above 1; accuracies are fractions, not percent."
             )
+        baseline = self.source.baseline
+        if baseline and not baseline_points(self.points, self.axes, baseline):
+            values = ", ".join(f"{axis} {cell(value)}" for axis, value in baseline.items())
+            notes.append(f"No point is the baseline ({values}): differences.csv is empty.")
         versions = {row["git_sha"] for row in self.tables["runs"].rows if row["git_sha"]}
         if len(versions) > 1:
             notes.append(f"The runs come from {len(versions)} states of the code (git_sha in runs.csv).")

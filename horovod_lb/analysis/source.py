@@ -21,7 +21,7 @@ class Source:
     """Runs under a name.
 
     `folders` are where they were looked for, `tuned` the axes whose best value counts (None: see
-    `points.best_table`), `figures` those the study asks for (none: the
+    `best.best_table`), `figures` those the study asks for (none: the
     usual ones), `published` the published results that stand beside its own, `target` the value of a column
     of `epochs.csv` that counts as reached, `notes` sentences on what was left out and why.
     """

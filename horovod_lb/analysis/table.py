@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +24,20 @@ _LATEX = str.maketrans(
 _MARKDOWN = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;", ">": "&gt;"})
 
 
+class Span(NamedTuple):
+    """The last columns of a table are values of one axis: its name, and each column's value."""
+
+    title: str
+    heads: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns in order and rows as mappings; what a row lacks, or has as None, is an empty cell."""
 
     columns: tuple[str, ...]
     rows: Sequence[Mapping[str, Any]]
+    span: Span | None = None
 
     def to_csv(self) -> str:
         """The table as CSV: floats with ten significant digits, lists and mappings as JSON."""
@@ -68,7 +76,7 @@ class Table:
             *([f"  \\label{{{label}}}"] if label else []),
             f"  \\begin{{tabular}}{{{alignment}}}",
             r"    \toprule",
-            f"    {_latex_line(self.columns)}",
+            *(f"    {line}" for line in self._latex_head()),
             r"    \midrule",
             *(f"    {line}" for line in body),
             r"    \bottomrule",
@@ -76,6 +84,18 @@ class Table:
             r"\end{table}",
         ]
         return "\n".join(lines) + "\n"
+
+    def _latex_head(self) -> list[str]:
+        """The names of the columns; the axis of the last ones stands once, over its values."""
+        if self.span is None:
+            return [_latex_line(self.columns)]
+        first = len(self.columns) - len(self.span.heads)
+        over = f"\\multicolumn{{{len(self.span.heads)}}}{{c}}{{{escape_latex(self.span.title)}}}"
+        return [
+            "& " * first + over + r" \\",
+            f"\\cmidrule(lr){{{first + 1}-{len(self.columns)}}}",
+            _latex_line((*self.columns[:first], *(self.span.heads[name] for name in self.columns[first:]))),
+        ]
 
     def _is_number(self, column: str) -> bool:
         values = [row[column] for row in self.rows if row.get(column) is not None]
