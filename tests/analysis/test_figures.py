@@ -12,11 +12,16 @@ import pytest
 from made_runs import Folder
 
 from horovod_lb.analysis import collect
-from horovod_lb.analysis.figures import draw
-from horovod_lb.analysis.figures.by_epoch import accuracy_by_epoch, learning_rate_by_epoch
+from horovod_lb.analysis.figures import KINDS, Drawn, draw
 from horovod_lb.analysis.figures.by_point import final_accuracy_by
 from horovod_lb.analysis.figures.lines import band, places
 from horovod_lb.analysis.figures.style import INK, inline_svg, palette, save
+
+
+def only(kind: str, folder: Folder) -> Drawn:
+    """The one figure of a kind."""
+    (drawn,) = KINDS[kind].draw(collect(folder.path))
+    return drawn
 
 
 def contrast(one: str, other: str) -> float:
@@ -35,8 +40,7 @@ def test_lines_are_means_and_bands_reach_from_lowest_to_highest(folder: Folder) 
     for seed, values in enumerate(([0.2, 0.6], [0.4, 0.9], [0.3, 0.9])):
         folder.run(f"a{seed}", {"recipe.batch_size": 64}, seed, values)
     folder.run("b", {"recipe.batch_size": 128}, 0, [0.1, 0.5])
-    drawn = accuracy_by_epoch(collect(folder.path))
-    assert drawn is not None
+    drawn = only("accuracy_by_epoch", folder)
     (axes,) = drawn.figure.axes
     first, second = axes.get_lines()
     assert list(first.get_xdata()) == [1, 2]
@@ -61,8 +65,7 @@ def test_a_mean_is_over_the_same_runs_at_every_epoch(folder: Folder) -> None:
 
 
 def test_diverged_runs_end_with_a_cross_and_are_in_no_mean(batch_by_warmup: Folder) -> None:
-    drawn = accuracy_by_epoch(collect(batch_by_warmup.path))
-    assert drawn is not None
+    drawn = only("accuracy_by_epoch", batch_by_warmup)
     crosses = [line for line in drawn.figure.axes[0].get_lines() if line.get_marker() == "x"]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in crosses] == [([1], [40.0])] * 2
     means = [list(line.get_ydata()) for line in drawn.figure.axes[0].get_lines() if line.get_linewidth() > 1]
@@ -109,7 +112,12 @@ def test_every_line_has_its_entry_and_nothing_is_cut(folder: Folder, batches: in
         assert all(
             legend.get_window_extent().y0 >= drawn.figure.bbox.y0 - 1 for legend in drawn.figure.legends
         )
-        entries = [text.get_text() for legend in drawn.figure.legends for text in legend.get_texts()]
+        entries = [
+            text.get_text()
+            for legend in drawn.figure.legends
+            for text in (legend.get_title(), *legend.get_texts())
+            if text.get_text()
+        ]
         if drawn.name == "accuracy_by_epoch" and batches > 1:
             assert entries[: batches + 1] == ["batch size", *(str(2**index) for index in range(batches))]
         for axes in drawn.figure.axes:
@@ -134,8 +142,7 @@ def test_a_study_names_its_figures(batch_by_warmup: Folder) -> None:
 def test_learning_rate_is_what_the_epochs_say(folder: Folder) -> None:
     rows = ["1,1,0.1,1,0.5,1,0.5,1,1", "2,2,0.4,1,0.5,1,0.6,1,1", "3,3,0.04,1,0.5,1,0.7,1,1"]
     folder.run("a", {}, 0, rows=rows)
-    drawn = learning_rate_by_epoch(collect(folder.path))
-    assert drawn is not None
+    drawn = only("learning_rate_by_epoch", folder)
     assert list(drawn.figure.axes[0].get_lines()[0].get_ydata()) == [0.1, 0.4, 0.04]
 
 
@@ -170,8 +177,7 @@ def test_files_are_the_same_every_time_and_what_they_say_to_be(
 
 
 def test_inline_svg_follows_the_page_and_keeps_its_ids_to_itself(batch_by_warmup: Folder) -> None:
-    drawn = accuracy_by_epoch(collect(batch_by_warmup.path))
-    assert drawn is not None
+    drawn = only("accuracy_by_epoch", batch_by_warmup)
     html = inline_svg(drawn.figure, drawn.name, drawn.colors)
     style, svg = html.split("</style>", 1)
     for color in palette(drawn.colors):

@@ -1,140 +1,126 @@
-"""Curves by epoch: the mean over seeds, a band from the lowest to the highest."""
+"""The curves over training: accuracy, error, losses, rate, throughput and whatever a study measures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-from horovod_lb.analysis.figures import lines
+from horovod_lb.analysis.figures.curves import Curves
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
-from horovod_lb.analysis.figures.panels import Section, add_legend, limit_percent, panels, share_y
-from horovod_lb.analysis.figures.style import INK, LINE_STYLES, palette, styled
-from horovod_lb.analysis.points import Point
+from horovod_lb.analysis.figures.strokes import Part
 from horovod_lb.analysis.results import Results
+from horovod_lb.analysis.runs import measurements
 from horovod_lb.analysis.wide import label
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+_ACCURACY = Part("val_accuracy", "validation accuracy (%)", "validation set", percent=True)
+_ERROR = Part(
+    "val_accuracy", "validation error (%)", "validation set", percent=True, error=True, scale="auto"
+)
+_TRAIN_ACCURACY = Part("train_accuracy", "accuracy (%)", "training set", percent=True)
+_TRAIN_LOSS = Part("train_loss", "training loss", "training set", scale="auto")
+_VAL_LOSS = Part("val_loss", "validation loss", "validation set", scale="auto")
+_BOTH_LOSSES = (Part("train_loss", "loss", "training set", scale="auto"), _VAL_LOSS)
 
-_ZOOM_FROM = 6
-_MARKED_UP_TO = 12
-
-
-def accuracy_by_epoch(results: Results) -> Drawn | None:
-    """Validation accuracy: the mean over seeds, a band from the lowest to the highest, and the second half
-    enlarged.
-    """
-    n = lines.runs_a_point(results)
-    caption = (
-        f"Validation accuracy by epoch: mean over seeds ({n}), band from the lowest to the highest seed."
-    )
-    if any(point.n_diverged for point in results.points):
-        caption += " A cross ends a run that diverged."
-    return _by_epoch(results, "val_accuracy", "accuracy_by_epoch", "validation accuracy (%)", caption)
-
-
-def learning_rate_by_epoch(results: Results) -> Drawn | None:
-    """The learning rate that each epoch recorded."""
-    caption = "Learning rate by epoch, as the runs recorded it."
-    return _by_epoch(results, "learning_rate", "learning_rate_by_epoch", "learning rate", caption)
-
-
-def _by_epoch(results: Results, column: str, name: str, y_label: str, caption: str) -> Drawn | None:
-    from matplotlib.ticker import MaxNLocator
-
-    last = max((run.epochs[-1]["epoch"] for run in results.records if run.epochs), default=0)
-    bands = {id(point): lines.band(point, column) for point in results.points}
-    if not any(bands.values()) and not any(lines.diverged(point, column) for point in results.points):
-        return None
-    percent = column == "val_accuracy"
-    roles = lines.roles(results)
-    mains, seconds = lines.values_of(results, roles.main), lines.values_of(results, roles.second)
-    colors = palette(len(mains))
-    by_panel = lines.by_panel(results, roles.panels)
-    zoom = percent and len(by_panel) == 1 and last >= _ZOOM_FROM
-    if zoom:
-        by_panel = [("all epochs", by_panel[0][1]), ("second half", by_panel[0][1])]
-    with styled():
-        figure, all_axes = panels([title for title, _ in by_panel], width=3.7, height=3.4)
-        for axes, (_, points) in zip(all_axes, by_panel, strict=True):
-            for point in points:
-                color = colors[mains.index(lines.value_at(results, point, roles.main))]
-                style = LINE_STYLES[seconds.index(lines.value_at(results, point, roles.second))]
-                _curves(axes, point, bands[id(point)], column, 100 if percent else 1, color, style)
-            axes.set_xlabel("epoch")
-            axes.set_xlim(0.5 if last == 1 else None, 1.5 if last == 1 else None)
-            axes.xaxis.set_major_locator(
-                MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-            )
-            if percent:
-                limit_percent(axes)
-            else:
-                axes.set_ylim(bottom=0)
-        if zoom:
-            _enlarge(all_axes[1], [found for found in bands.values() if found], last)
-        share_y(all_axes[:1] if zoom else all_axes, y_label)
-        looks: list[tuple[str | None, list[Any], list[dict[str, Any]]]] = [
-            (roles.main, mains, [{"color": color} for color in colors]),
-            (roles.second, seconds, [{"color": INK, "linestyle": style} for style in LINE_STYLES]),
-        ]
-        sections = [
-            Section(label(axis), list(zip(map(lines.name, values), styles, strict=False)))
-            for axis, values, styles in looks
-            if axis
-        ]
-        crossed = percent and any(lines.diverged(point, column) for point in results.points)
-        cross = {"color": INK, "marker": "x", "linewidth": 0.8}
-        add_legend(figure, sections, [("diverged run", cross)] if crossed else [])
-    return Drawn(name, caption, figure, len(mains))
-
-
-def _curves(
-    axes: Axes, point: Point, band: lines.Band | None, column: str, scale: float, color: str, style: Any
-) -> None:
-    if band:
-        marker = "o" if len(band.epochs) <= _MARKED_UP_TO else None
-        mean = [scale * value for value in band.mean]
-        axes.plot(band.epochs, mean, color=color, linestyle=style, marker=marker, markersize=3)
-        if band.runs > 1 and len(band.epochs) > 1:
-            low, high = ([scale * value for value in values] for values in (band.low, band.high))
-            axes.fill_between(band.epochs, low, high, color=color, alpha=0.15, linewidth=0)
-    for found in lines.diverged(point, column) if column == "val_accuracy" or not band else ():
-        epochs = sorted(found)
-        axes.plot(
-            epochs, [scale * found[epoch] for epoch in epochs], color=color, linestyle=style, linewidth=0.8
-        )
-        if column == "val_accuracy":
-            axes.plot(epochs[-1], scale * found[epochs[-1]], color=color, marker="x", linestyle="none")
+CURVES = (
+    Curves("accuracy_by_epoch", "validation accuracy by epoch", (_ACCURACY,), zoom=True),
+    Curves("error_by_epoch", "top-1 validation error by epoch", (_ERROR,)),
+    Curves("val_loss_by_epoch", "validation loss by epoch", (_VAL_LOSS,)),
+    Curves(
+        "train_and_val_accuracy_by_epoch",
+        "training and validation accuracy by epoch, small against large batch",
+        (_TRAIN_ACCURACY, _ACCURACY),
+        together=True,
+        ends_only=True,
+        batch_first=True,
+    ),
+    Curves(
+        "train_and_val_loss_by_epoch",
+        "training and validation loss by epoch",
+        _BOTH_LOSSES,
+        together=True,
+        batch_first=True,
+    ),
+    Curves(
+        "train_loss_and_error_by_epoch",
+        "training loss and top-1 validation error by epoch",
+        (_TRAIN_LOSS, _ERROR),
+    ),
+    Curves(
+        "train_loss_by_step",
+        "training loss by number of updates (epochs' means, at the last update of each)",
+        (_TRAIN_LOSS,),
+        by_step=True,
+        batch_first=True,
+    ),
+    Curves(
+        "throughput_by_epoch",
+        "training throughput by epoch",
+        (Part("images_per_second", "throughput (examples/s)"),),
+        batch_first=True,
+    ),
+)
+RATE = Curves(
+    "learning_rate_by_epoch",
+    "learning rate of each epoch's last update, as the runs recorded it",
+    (Part("learning_rate", "learning rate"),),
+)
+MEASURED = (
+    (
+        Curves(
+            "signal_to_noise_by_epoch",
+            "signal-to-noise ratio of gradients by epoch, E‖g∥‖/E‖g⊥‖",
+            (Part("signal_to_noise", "signal-to-noise ratio", scale="log"),),
+            batch_first=True,
+        ),
+        "signal_to_noise",
+    ),
+    (
+        Curves(
+            "signal_and_noise_by_epoch",
+            "length of a batch gradient's part along the full gradient (signal) and across it (noise)",
+            (
+                Part("signal_norm", "norm of the gradient", "signal", scale="log"),
+                Part("noise_norm", "norm of the gradient", "noise", scale="log"),
+            ),
+            together=True,
+            batch_first=True,
+        ),
+        "signal_to_noise",
+    ),
+    (
+        Curves(
+            "noise_scale_by_epoch",
+            "gradient noise scale by epoch",
+            (Part("noise_scale", "noise scale (examples)", scale="auto"),),
+        ),
+        "noise_scale",
+    ),
+)
+_USUAL = ("accuracy_by_epoch", "learning_rate_by_epoch")
 
 
-def _enlarge(axes: Axes, bands: Sequence[lines.Band], last: int) -> None:
-    """Limits a panel of accuracies to the second half of the epochs and to what happens there."""
-    first = last // 2 + 1
-    values = [
-        100 * value
-        for band in bands
-        for epoch, low, high in zip(band.epochs, band.low, band.high, strict=True)
-        if epoch >= first
-        for value in (low, high)
+def measured(results: Results) -> list[Drawn]:
+    """Every further column of `epochs.csv`, a figure each; trust ratios by layer have their own kind."""
+    names = [name for name in measurements(results.records) if "[" not in name]
+    return [
+        drawn
+        for name in names
+        for drawn in Curves(
+            f"measured_by_epoch_{name}", f"{label(name)} by epoch", (Part(name, label(name), scale="auto"),)
+        ).draw(results)
     ]
-    axes.set_xlim(first - 0.5, last + 0.5)
-    if values:
-        air = 0.06 * (max(values) - min(values)) or 0.5
-        axes.set_ylim(min(values) - air, max(values) + air)
-        limit_percent(axes)
 
 
-def _those(*drawn: Drawn | None) -> list[Drawn]:
-    return [found for found in drawn if found is not None]
+def _kind(curves: Curves, ask: str = "") -> Kind:
+    draw: Callable[[Results], list[Drawn]] = curves.draw
+    columns = tuple(dict.fromkeys(part.column for part in curves.parts))
+    return Kind(draw, curves.about, usual=curves.name in _USUAL, columns=columns, ask=ask)
 
 
 KINDS = {
-    "accuracy_by_epoch": Kind(
-        lambda results: _those(accuracy_by_epoch(results)), "validation accuracy by epoch", usual=True
+    **{curves.name: _kind(curves) for curves in CURVES},
+    **{curves.name: _kind(curves, f"measure: [{kind}]") for curves, kind in MEASURED},
+    "measured_by_epoch": Kind(
+        measured, "each measurement of a study by epoch", ask="measure: [noise_scale, distance]"
     ),
 }
-RATES = {
-    "learning_rate_by_epoch": Kind(
-        lambda results: _those(learning_rate_by_epoch(results)), "learning rate by epoch", usual=True
-    ),
-}
+RATES = {RATE.name: _kind(RATE)}

@@ -23,8 +23,27 @@ class Drawn(NamedTuple):
 class Kind(NamedTuple):
     """A kind of figure: `draw` gives those for which the results have data, `about` is its line in a list of
     kinds, `usual` says that reports show it where a study does not choose.
+
+    `columns` are those of `epochs.csv` that it draws, all of them needed, and `ask` what a study file says to
+    have them, or what else the figure needs, for people who ask for a figure without data.
     """
 
     draw: Callable[[Results], Iterable[Drawn]]
     about: str
     usual: bool = False
+    columns: tuple[str, ...] = ()
+    ask: str = ""
+
+    def missing(self, results: Results) -> str | None:
+        """What the results lack for this figure, as a sentence's end; None where it can be drawn."""
+        lacking = [
+            name for name in self.columns if not any(run.last(name) is not None for run in results.records)
+        ]
+        if not lacking and (self.columns or any(True for _ in self.draw(results))):
+            return None
+        said = f"no run has {' and '.join(lacking)}" if lacking else "the runs have no data for it"
+        return (
+            f"{said}; it needs `{self.ask}` in the study"
+            if ":" in self.ask
+            else (f"{said}; it needs {self.ask}" if self.ask else said)
+        )

@@ -21,13 +21,16 @@ MOST_LINES = 16
 
 @dataclass(frozen=True)
 class Band:
-    """Values by epoch over the runs of a point: mean, lowest and highest."""
+    """Values by epoch over the runs of a point: mean, lowest and highest, and whether the runs have
+    finished.
+    """
 
     epochs: tuple[int, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
     runs: int
+    finished: bool
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,9 @@ def roles(
     Further axes are told by panels, and so is a second one with more than `most_styles` values or where a
     panel would hold more than `most_lines` lines.
     """
-    axes = _axes(results)
-    main = main if main in axes else next(iter(axes), None)
-    others = [axis for axis in axes if axis != main]
+    used = axes(results)
+    main = main if main in used else next(iter(used), None)
+    others = [axis for axis in used if axis != main]
     second = others[0] if others else None
     count = len(values_of(results, second))
     if count > most_styles or count * len(values_of(results, main)) > most_lines:
@@ -61,7 +64,7 @@ def roles(
 
 def numeric_axes(results: Results) -> list[str]:
     """The axes of the layout whose values are all numbers."""
-    return [axis for axis in _axes(results) if all(map(is_number, values_of(results, axis)))]
+    return [axis for axis in axes(results) if all(map(is_number, values_of(results, axis)))]
 
 
 def places(values: Sequence[Any], *, logarithmic: bool) -> list[float]:
@@ -119,7 +122,8 @@ def band(point: Point, column: str) -> Band | None:
         return None
     at = [[found[epoch] for found in values] for epoch in epochs]
     means = tuple(math.fsum(found) / len(found) for found in at)
-    return Band(tuple(epochs), means, tuple(map(min, at)), tuple(map(max, at)), len(runs))
+    finished = runs[0].state is State.COMPLETED
+    return Band(tuple(epochs), means, tuple(map(min, at)), tuple(map(max, at)), len(runs), finished)
 
 
 def series(run: Record, column: str) -> dict[int, float]:
@@ -159,7 +163,7 @@ def name(value: Any) -> str:
     return "none" if value is None else re.sub(r"\bkind=(?=\w)", "", cell(value)).replace("=", " ")
 
 
-def _axes(results: Results) -> list[str]:
+def axes(results: Results) -> list[str]:
     """The axes of the wide table, the most important first: down, across, and further ones down."""
     grid = results.grid
     return [axis for axis in (*grid.row_axes[-1:], grid.column_axis, *grid.row_axes[:-1]) if axis]

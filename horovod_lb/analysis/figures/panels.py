@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,7 @@ _LONGEST = 40
 _LOWEST = 1.75  # inches: the least height of a panel
 _BESIDE = 1.9  # inches: the widest and the tallest legend that stands beside the panels
 _TALLEST = 3.4
+_MOST_DECADES = 6  # of a logarithmic axis with plain numbers
 
 
 class Size(NamedTuple):
@@ -37,7 +39,7 @@ class Section(NamedTuple):
     it.
     """
 
-    title: str
+    title: str | None
     entries: Sequence[tuple[str, Mapping[str, Any]]]
 
 
@@ -101,6 +103,21 @@ def label_x(panels: Sequence[Axes], label: str) -> None:
         axes.set_xlabel(label)
 
 
+def tidy_log(axes: Axes) -> None:
+    """Plain numbers at the ticks of a logarithmic vertical axis, once it has its limits."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    low, high = axes.get_ylim()
+    decades = math.log10(high / low)
+    if decades > _MOST_DECADES:
+        return
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if decades < 2:
+        axes.yaxis.set_minor_locator(NullLocator())
+
+
 def limit_percent(axes: Axes, *, room_below: bool = False) -> None:
     """Keeps an axis of percentages within 0 to 100, with a little air; `room_below` leaves space for marks at
     the foot.
@@ -127,22 +144,27 @@ def add_legend(
     """
     from matplotlib.lines import Line2D
 
-    looks, texts = _entries(sections, further)
+    title = sections[0].title if len(sections) == 1 else None
+    looks, texts = _entries([Section(None, sections[0].entries)] if title else sections, further)
     if not texts:
         return
-    size, columns = _size(texts), 1
+    whole, columns = _size([title, *texts] if title else texts), 1
     across, down = figure.get_size_inches()
-    below = not _fits_beside(size) or size.height > down
+    below = not _fits_beside(whole) or whole.height > down
     if below:
-        columns = max(1, min(len(texts), int((across - 0.1) / size.width)))
-        rows = math.ceil(len(texts) / columns)
+        columns = max(1, int((across - 0.1) / _size(texts).width))
+        looks, texts, columns = _in_columns(looks, texts, columns)
+        rows = len(texts) // columns
         parts = [_size(texts[start : start + rows]).height for start in range(0, len(texts), rows)]
-        figure.set_figheight(down + max(parts))
-    # A title is an entry whose line is not seen.
+        figure.set_figheight(down + max(parts) + (_LINE if title else 0))
+    # A title among others is an entry whose line is not seen.
     handles = [Line2D([], [], **(look or {"linestyle": "none"})) for look in looks]
     legend = figure.legend(
         handles,
         texts,
+        title=title,
+        title_fontproperties={"weight": "bold", "size": "small"},
+        alignment="left",
         loc="outside lower center" if below else "outside right upper",
         ncols=columns,
         labelspacing=0.3,
@@ -153,13 +175,36 @@ def add_legend(
             text.set_fontweight("bold")
 
 
+def _in_columns(
+    looks: Sequence[Mapping[str, Any] | None], texts: Sequence[str], most: int
+) -> tuple[list[Mapping[str, Any] | None], list[str], int]:
+    """The entries in at most `most` columns of equal length, each title at the head of one, and how many
+    columns that makes; what is empty is filled up.
+    """
+    starts = sorted({0, *(index for index, look in enumerate(looks) if look is None)})
+    lengths = [end - start for start, end in pairwise([*starts, len(looks)])]
+    rows = -(-len(looks) // most)
+    while len(lengths) <= most < sum(-(-length // rows) for length in lengths):
+        rows += 1
+    if len(lengths) > most:  # more parts than columns: one after the other
+        starts, lengths = [0], [len(looks)]
+    new_looks: list[Mapping[str, Any] | None] = []
+    new_texts: list[str] = []
+    for start, length in zip(starts, lengths, strict=True):
+        filling = -length % rows
+        new_looks += [*looks[start : start + length], *[None] * filling]
+        new_texts += [*texts[start : start + length], *[" "] * filling]
+    return new_looks, new_texts, len(new_looks) // rows
+
+
 def _entries(
     sections: Sequence[Section], further: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> tuple[list[Mapping[str, Any] | None], list[str]]:
     """The look of each entry (None: a section's title) and its text, on several lines where it is long."""
     entries: list[tuple[str, Mapping[str, Any] | None]] = []
     for section in sections:
-        entries += [(section.title, None), *section.entries]
+        entries += [(section.title, None)] if section.title else []
+        entries += section.entries
     entries += further
     return [look for _, look in entries], ["\n".join(wrap(text, _LONGEST)) or " " for text, _ in entries]
 
