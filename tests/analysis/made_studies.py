@@ -79,10 +79,13 @@ def study(
     epochs: int = 10,
     spread: float = 0.002,
     missing: float = 0.0,
+    slowness: Callable[[Mapping[str, Any]], float] = lambda point: 1.0,
     columns: Callable[[Mapping[str, Any], int], Mapping[str, Any]] = lambda point, seed: {},
     **source: Any,
 ) -> Results:
-    """The product of `axes`; `accuracy` is that of a point without noise, None where its runs diverge."""
+    """The product of `axes`; `accuracy` is that of a point without noise, None where its runs diverge, and
+    `slowness` stretches the curve that leads there.
+    """
     dice = random.Random(7)
     records = []
     for values, seed in product(product(*axes.values()), seeds):
@@ -93,7 +96,8 @@ def study(
             records.append(run(point, seed, state=State.PLANNED))
             continue
         final = 0.3 if wanted is None else wanted + noise
-        curve = [0.1 + (final - 0.1) * (1 - math.exp(-5 * epoch / epochs)) for epoch in range(1, epochs + 1)]
+        pace = 5 / epochs / slowness(point)
+        curve = [0.1 + (final - 0.1) * (1 - math.exp(-pace * epoch)) for epoch in range(1, epochs + 1)]
         about = dict(columns(point, seed))
         state = State.DIVERGED if wanted is None else State.COMPLETED
         records.append(run(point, seed, curve[: 3 if wanted is None else None], state, **about))

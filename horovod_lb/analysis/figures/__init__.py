@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from horovod_lb.analysis.figures import by_epoch, by_point, heat_map, ladder
+from horovod_lb.analysis.figures import by_epoch, by_point, fitted, heat_map, ladder
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.results import Results
 
@@ -17,6 +17,7 @@ KINDS: dict[str, Kind] = {
     **by_point.KINDS,
     **heat_map.KINDS,
     **ladder.KINDS,
+    **fitted.KINDS,
     **by_epoch.RATES,
 }
 """Every kind of figure by its name, in the order of a report."""
