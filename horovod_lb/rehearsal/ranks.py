@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from horovod_lb.rehearsal.steps import Share, Steps
 HIDDEN = ("SLURM_", "SLURMD_", "LSB_", "LS_")
 _DROPPED = ("OMPI_COMM_WORLD_", "PMIX_", "PRTE_", "OMPI_UNIVERSE_")
 _KEPT = "HLB_KEPT_"
+# Open MPI's sessions go by process id; a folder of its own keeps those of killed ones out of the way.
+_SESSIONS = "PRTE_MCA_prte_local_tmpdir_base"
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -84,12 +87,13 @@ def start(
         signal.signal(number, lambda *_: None)
     try:
         steps.wait(share, ranks, site.slots)
-        process = subprocess.Popen(
-            [*argv, *wrapper, about, *command],
-            env=environment(os.environ, ranks, site.slots),
-            preexec_fn=_own_group(),
-        )
-        status = process.wait()
+        with tempfile.TemporaryDirectory(prefix="hlb-mpi-") as sessions:
+            process = subprocess.Popen(
+                [*argv, *wrapper, about, *command],
+                env={**environment(os.environ, ranks, site.slots), _SESSIONS: sessions},
+                preexec_fn=_own_group(),
+            )
+            status = process.wait()
     finally:
         steps.leave()
     return status if status >= 0 else 128 - status

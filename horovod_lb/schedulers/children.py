@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +19,8 @@ from pathlib import Path
 # A killed process that hangs in the kernel is not waited for any longer.
 KILL_SECONDS = 5.0
 
+# Where Open MPI 5's `mpirun` has its session directories.
+_SESSION_DIRECTORIES = "PRTE_MCA_prte_local_tmpdir_base"
 _PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
@@ -27,13 +33,30 @@ def start(argv: Sequence[str], environment: Mapping[str, str], log: Path) -> sub
     with log.open("ab") as output:
         return subprocess.Popen(
             argv,
-            env={**os.environ, **environment},
+            env={**own_session_directory(), **os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=_prepare(),
         )
+
+
+def own_session_directory() -> dict[str, str]:
+    """The variable that gives one `mpirun` a temporary folder for its session which nobody has used before.
+
+    Open MPI 5 names session directories by process id. A killed `mpirun` leaves its own behind, and one that
+    gets the same process id later ends at once with status 213.
+    """
+    return {_SESSION_DIRECTORIES: tempfile.mkdtemp(dir=_temporary_folder(os.getpid()))}
+
+
+@functools.cache
+def _temporary_folder(process: int) -> str:
+    """Removed when `process`, this one, ends; not by children that it forks."""
+    folder = tempfile.mkdtemp(prefix="hlb-mpi-")
+    atexit.register(lambda: os.getpid() == process and shutil.rmtree(folder, ignore_errors=True))
+    return folder
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rank_checks import HERE
 
+from horovod_lb.schedulers.children import own_session_directory
 from horovod_lb.schedulers.launchers import Launch, find_mpirun, mpirun
 
 CORES = len(os.sched_getaffinity(0))
@@ -30,4 +31,4 @@ def environment(launch: Launch) -> dict[str, str]:
     root = str(HERE.parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-    return {**os.environ, **quiet, **launch.environment}
+    return {**own_session_directory(), **os.environ, **quiet, **launch.environment}
