@@ -19,6 +19,8 @@ from horovod_lb.analysis.runs import in_order
 from horovod_lb.analysis.source import Source
 from horovod_lb.runs import State
 
+EXAMPLES = 60_000
+
 
 def results(records: Sequence[Record], **source: Any) -> Results:
     """The results of records, as `collect` makes them."""
@@ -37,10 +39,11 @@ def run(
     and `provenance`.
     """
     exit_record, derived, life = (about.pop(name, {}) for name in ("exit", "derived", "provenance"))
+    batch = point.get("recipe.batch_size", 256)
     rows = tuple(
         {
             "epoch": epoch,
-            "step": 10 * epoch,
+            "step": round(epoch * EXAMPLES / batch),
             "train_loss": 1.0,
             "val_loss": 1.0,
             "val_accuracy": value,
@@ -50,7 +53,6 @@ def run(
         }
         for epoch, value in enumerate(accuracies, 1)
     )
-    batch = point.get("recipe.batch_size", 256)
     spec = {
         "study": "made",
         "point": dict(point),

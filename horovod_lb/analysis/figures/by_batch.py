@@ -12,7 +12,7 @@ from horovod_lb.analysis.figures.along import COLUMN, PANEL
 from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import Scale, height, scale, set_x
+from horovod_lb.analysis.figures.ticks import Scale, height, scale, set_log_y, set_x
 from horovod_lb.analysis.points import BATCH_AXES
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.wide import label
@@ -92,17 +92,11 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
     )
     across = scale(sizes, batch=True)
     looks = list(zip(series, colors, cycle(MARKERS), strict=False))
-    sections = [
-        Section(title, [(one.name, {"color": color, "marker": marker}) for one, color, marker in looks])
-    ]
-    further = [
-        (
-            one.law_text if len(series) == 1 else f"{one.name}: {one.law_text}",
-            {"color": color, "linewidth": 1},
-        )
-        for one, color, _ in looks
-        if one.law_text
-    ]
+    laws = {id(one): f": {one.law_text}" if one.law_text else "" for one in series}
+    entries = [(one.name + laws[id(one)], {"color": color, "marker": marker}) for one, color, marker in looks]
+    further: list[tuple[str, dict[str, Any]]] = []
+    if len(series) == 1 and series[0].law_text:
+        further.append((series[0].law_text, {"color": colors[0]}))
     further += [
         (text, {**GUIDE, "linestyle": style}) for text, style in zip(chart.guides, GUIDE_STYLES, strict=False)
     ]
@@ -112,7 +106,7 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
         )
     if any(one.missed for one in series):
         further.append((chart.missed, {**_CROSS, "color": INK}))
-    shown = sections if len(series) > 1 else []
+    shown = [Section(title, entries)] if len(series) > 1 else []
     beside, tall = legend_size(shown, further)
     width = PANEL if beside else COLUMN
     inches = min(width, chosen().inches) - 0.6
@@ -121,9 +115,11 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
             [""], width=width, height=max(2.4 + height(across, inches), tall), beside=beside
         )
         if chart.logarithmic:
-            axes.set_yscale("log")
-        for one, color, marker in looks:
-            _series(axes, one, across, color, marker)
+            set_log_y(axes)
+        for index, (one, color, marker) in enumerate(looks):
+            # Side by side, so that bars of equal values do not cover each other.
+            shift = (index - (len(series) - 1) / 2) * across.gap * min(0.05, 0.3 / len(series))
+            _series(axes, one, across, color, marker, shift)
         _limit(axes, series, chart)
         for (_, guide), style in zip(chart.guides.items(), GUIDE_STYLES, strict=False):
             _curve(axes, guide, sizes, across, {**GUIDE, "linestyle": style, "zorder": 1})
@@ -134,14 +130,13 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
     return figure
 
 
-def _series(axes: Axes, series: Series, across: Scale, color: str, marker: str) -> None:
-    fitted = series.law is not None
+def _series(axes: Axes, series: Series, across: Scale, color: str, marker: str, shift: float) -> None:
     for hollow in (False, True):
         spots = [spot for spot in series.spots if spot.hollow is hollow]
         low = [0.0 if spot.low is None else spot.value - spot.low for spot in spots]
         high = [0.0 if spot.high is None else spot.high - spot.value for spot in spots]
         axes.errorbar(
-            [across.of(spot.batch_size) for spot in spots],
+            [across.of(spot.batch_size) + shift for spot in spots],
             [spot.value for spot in spots],
             yerr=[low, high],
             color=color,
@@ -154,15 +149,15 @@ def _series(axes: Axes, series: Series, across: Scale, color: str, marker: str) 
     if series.law is not None:
         sizes = [spot.batch_size for spot in series.spots]
         _curve(axes, series.law, sizes, across, {"color": color, "linewidth": 1, "zorder": 2})
-    if not fitted:
+    else:
         axes.plot(
-            [across.of(spot.batch_size) for spot in series.spots],
+            [across.of(spot.batch_size) + shift for spot in series.spots],
             [spot.value for spot in series.spots],
             color=color,
             linewidth=0.9,
         )
     for size in series.missed:
-        axes.plot(across.of(size), 0.96, color=color, transform=axes.get_xaxis_transform(), **_CROSS)
+        axes.plot(across.of(size) + shift, 0.96, color=color, transform=axes.get_xaxis_transform(), **_CROSS)
 
 
 def _curve(

@@ -26,7 +26,8 @@ _COLUMNS = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"
 
 def best_rate_by_batch_size(results: Results) -> Drawn | None:
     """The peak rate with the highest mean final validation accuracy at each batch size, with a fitted power
-    law and the linear and the square-root rule; None where no batch size has two rates.
+    law and the linear and the square-root rule; None where there is
+    one batch size alone, or none with two rates.
     """
     chart = Chart("best peak learning rate", hollow="at the edge of what was tried")
     made = _best(results, _RATES, chart, rules={"rate ∝ B": 1.0, "rate ∝ √B": 0.5})
@@ -41,7 +42,8 @@ def best_warmup_by_batch_size(results: Results) -> Drawn | None:
 
 def steps_to_target(results: Results) -> Drawn | None:
     """Updates until the target is first reached at the end of an epoch, by batch size, with the line of
-    perfect scaling: half the steps at twice the batch size. None without a target or where no run reaches it.
+    perfect scaling: half the steps at twice the batch size. None without a target,
+    where no run reaches it, or for one batch size alone.
     """
     return _to_target(results, "steps", "steps_to_target_by_batch_size")
 
@@ -59,7 +61,7 @@ def _best(
         return None
     kept, tuned = groups(results)
     found = best_by_batch(replace(results, source=replace(results.source, tuned=tuple(tuned))), axis)
-    if all(best.edge == "only" for best in found):
+    if all(best.edge == "only" for best in found) or len({best.batch_size for best in found}) < 2:
         return None
     by_group: dict[Any, list[Best]] = {}
     for best in found:
@@ -110,6 +112,8 @@ def _to_target(results: Results, quantity: str, name: str) -> Drawn | None:
         return None
     kept, _ = groups(results)
     series = [_target_series(found, kept, results.axes, quantity) for found in by_group.values()]
+    if len({size for one in series for size in (*(spot.batch_size for spot in one.spots), *one.missed)}) < 2:
+        return None
     chart = Chart(
         f"{quantity} to the target",
         logarithmic=quantity == "steps",

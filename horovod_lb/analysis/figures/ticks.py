@@ -90,6 +90,16 @@ def set_x(axes: Axes, scale: Scale, inches: float) -> None:
             label.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
+def set_log_y(axes: Axes) -> None:
+    """A logarithmic vertical axis with plain numbers at 1, 2 and 5 times powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _labels(scale: Scale, inches: float) -> list[str] | None:
     """The labels as they are, or fewer; None where they must be turned."""
     places = scale.places(inches)
