@@ -1,11 +1,10 @@
 """Two convolutions on MNIST with and without sharpness-aware minimization, small batches against large ones.
 
-    hlb run jobs/studies/surlemont-sam.yaml
-    hlb report jobs/studies/surlemont-sam.yaml
+    hlb run jobs/studies/surlemont2022-sam.yaml
+    hlb report jobs/studies/surlemont2022-sam.yaml
 
-The study switches SAM on (`recipe.sam: {rho: 0.05, group: worker}`), for any optimizer: each group of the
-batch takes its gradient twice, at w and at w + ε. `measure: [sharpness]` adds to the tables how sharp the
-minimum is.
+The study switches SAM on (`recipe.sam: {rho: 0.05}`), for any optimizer: a step takes its gradient twice, at
+w and at w + ε. `measure: [sharpness]` adds to the tables how sharp the minimum is.
 
 The same in a script that does not use studies:
 
