@@ -94,20 +94,22 @@ def lay_out(
     *,
     styles_taken: bool = False,
     batch_first: bool = False,
+    axes: Sequence[str] | None = None,
 ) -> Layout:
-    """The layout with the fewest panels: the axis with the most values (at most 16 names or
-    40 numbers) is told by colour, and
-    the next one by line style where that makes no more than six curves.
+    """The layout with the fewest panels: the axis with the most values (at most 16 names or 40 numbers) is
+    told by colour, and the next one by line style where that makes no more than six curves.
 
     `styles_taken`: line styles have another meaning; `batch_first`: the batch size is told by colour where
-    the study varies it. Raises `RequestError` where a chosen axis is none of the study's.
+    the study varies it; `axes`: only these matter (None: those of the wide table). Raises `RequestError`
+    where a chosen axis is none of the study's.
     """
     wishes = chosen()
     for axis in (wishes.color, wishes.style):
         _check(axis, results.axes)
     asked = [axis for axis in (wishes.color, wishes.style) if axis]
+    order = [*asked, *lines.axes(results)] if axes is None else [axis for axis in asked if axis in axes]
     used = distinguishing(
-        [point.named(results.axes) for point in points], dict.fromkeys([*asked, *lines.axes(results)])
+        [point.named(results.axes) for point in points], dict.fromkeys([*order, *(axes or ())])
     )
     values = {axis: _values(results, points, axis) for axis in used}
     free = [axis for axis in used if axis != wishes.style]

@@ -107,23 +107,26 @@ def by_panel(results: Results, axes: Sequence[str]) -> list[tuple[str, list[Poin
     return [panels[key] for key in sorted(panels)]
 
 
-def band(point: Point, column: str) -> Band | None:
+def band(point: Point, column: str, *, by_step: bool = False) -> Band | None:
     """The point's values by epoch, over its converged runs; before there are any, over those still under way.
 
     Epochs that not all of these runs have reached are left out, so that every mean is over the same runs.
+    `by_step`: by updates instead, see `series_by_step`.
     """
-    runs = [run for run in point.runs if run.state is State.COMPLETED and series(run, column)]
-    runs = runs or [run for run in point.runs if run.state is not State.DIVERGED and series(run, column)]
-    if not runs:
+    read = series_by_step if by_step else series
+    found = [(run, read(run, column)) for run in point.runs if run.state is not State.DIVERGED]
+    there = [(run, values) for run, values in found if values]
+    there = [pair for pair in there if pair[0].state is State.COMPLETED] or there
+    if not there:
         return None
-    values = [series(run, column) for run in runs]
+    values = [values for _, values in there]
     epochs = sorted(set(values[0]).intersection(*values[1:]))
     if not epochs:
         return None
-    at = [[found[epoch] for found in values] for epoch in epochs]
-    means = tuple(math.fsum(found) / len(found) for found in at)
-    finished = runs[0].state is State.COMPLETED
-    return Band(tuple(epochs), means, tuple(map(min, at)), tuple(map(max, at)), len(runs), finished)
+    at = [[some[epoch] for some in values] for epoch in epochs]
+    means = tuple(math.fsum(some) / len(some) for some in at)
+    finished = there[0][0].state is State.COMPLETED
+    return Band(tuple(epochs), means, tuple(map(min, at)), tuple(map(max, at)), len(there), finished)
 
 
 def series(run: Record, column: str) -> dict[int, float]:
@@ -137,6 +140,16 @@ def series(run: Record, column: str) -> dict[int, float]:
         if value is not None and math.isfinite(value):
             found[row["epoch"]] = value
     return found
+
+
+def series_by_step(run: Record, column: str) -> dict[int, float]:
+    """The run's finite values by updates done: of single steps where it kept them, else of its epochs."""
+    rows = run.steps if any(row.get(column) is not None for row in run.steps) else run.epochs
+    return {
+        row["step"]: row[column]
+        for row in rows
+        if row.get("step") is not None and row.get(column) is not None and math.isfinite(row[column])
+    }
 
 
 def diverged(point: Point, column: str) -> list[dict[int, float]]:
