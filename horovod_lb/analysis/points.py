@@ -36,9 +36,14 @@ class Point:
         return dict(zip(axes, self.values, strict=True))
 
     @cached_property
+    def accuracies(self) -> tuple[float, ...]:
+        """The final validation accuracy of each converged run."""
+        return tuple(value for _, value in self._converged("val_accuracy"))
+
+    @cached_property
     def accuracy(self) -> Summary:
         """The final validation accuracy over seeds."""
-        return summarize([value for _, value in self._converged("val_accuracy")])
+        return summarize(self.accuracies)
 
     @cached_property
     def test_accuracy(self) -> Summary:

@@ -5,14 +5,19 @@ report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from horovod_lb.analysis.points import Point
-from horovod_lb.analysis.table import Table
+from horovod_lb.analysis.table import Table, cell
 from horovod_lb.analysis.wide import Wide, cell_text, label, named, summary_text, value_label
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.contrast import Difference
 
 SPREAD = "mean ± standard deviation (n runs)"
 _ACCURACY, _TEST = "accuracy (%)", "test accuracy (%)"
+_DIFFERENCE, _INTERVAL = "difference (percentage points)", "95 % interval"
+_MOST_VALUES = 6
 # More columns than this do not fit a page; a grid with fewer rows than columns is turned then.
 _MOST_COLUMNS = 6
 
@@ -43,16 +48,16 @@ def accuracy_by_point(points: Sequence[Point], axes: Sequence[str]) -> Presented
         {
             **_named(point.named(axes)),
             _ACCURACY: cell_text(point, percent=True),
-            "95 % interval": _interval(point.accuracy.columns()),
+            _INTERVAL: _interval(point.accuracy.columns()),
             _TEST: summary_text(point.test_accuracy.columns(), {}, percent=True)
             if point.test_accuracy.n
             else "",
         }
         for point in points
     ]
-    columns = (*map(label, axes), *_filled(rows, _ACCURACY, "95 % interval", _TEST))
+    columns = (*map(label, axes), *_filled(rows, _ACCURACY, _INTERVAL, _TEST))
     caption = f"Final validation accuracy in percent, {SPREAD}"
-    if "95 % interval" in columns:
+    if _INTERVAL in columns:
         caption += ", with the 95 % interval of the mean (Student's t)"
     if _TEST in columns:
         caption += ", and test accuracy"
@@ -79,7 +84,13 @@ def best(table: Table, axes: Sequence[str]) -> Presented:
 def differences(table: Table, axes: Sequence[str], baseline: Mapping[str, Any]) -> Presented:
     """`differences.csv` for people."""
     rows = [
-        {**_named({axis: row[axis] for axis in axes}), **difference(row), "pairs": pairs(row)}
+        {
+            **_named({axis: row[axis] for axis in axes}),
+            _DIFFERENCE: signed(row["mean_difference"]),
+            _INTERVAL: _interval(row, signed),
+            "better in": f"{row['n_better']} of {row['n']}" if row["n"] else "",
+            "pairs": pairs(row),
+        }
         for row in table.rows
     ]
     against = ", ".join(f"{label(axis)} {value_label(value)}" for axis, value in baseline.items())
@@ -87,27 +98,53 @@ def differences(table: Table, axes: Sequence[str], baseline: Mapping[str, Any]) 
         f"Final validation accuracy minus the baseline's ({against}), in runs paired by seed, "
         "with the 95 % interval of the mean difference (Student's t)."
     )
-    columns = (*map(label, axes), *DIFFERENCE, "pairs")
+    columns = (*map(label, axes), _DIFFERENCE, _INTERVAL, "better in", "pairs")
     return Presented("differences", caption, Table(columns, rows))
-
-
-DIFFERENCE = ("difference (percentage points)", "95 % interval", "better in")
-
-
-def difference(row: Mapping[str, Any]) -> dict[str, str]:
-    """Mean difference, its interval, and in how many of the pairs it is above zero."""
-    cells = (
-        signed(row["mean_difference"]),
-        _interval(row, signed),
-        f"{row['n_better']} of {row['n']}" if row["n"] else "",
-    )
-    return dict(zip(DIFFERENCE, cells, strict=True))
 
 
 def pairs(row: Mapping[str, Any]) -> str:
     """The number of pairs, and why there are no more."""
     notes = [f"{row[f'n_{word}']} {word}" for word in ("diverged", "missing") if row[f"n_{word}"]]
     return f"{row['n']} ({'; '.join(notes)})" if notes else str(row["n"])
+
+
+def comparison(table: Table, axes: Sequence[str], names: tuple[str, str]) -> Presented:
+    """`compare.csv` for people: both accuracies, their difference, and the ratio of throughputs."""
+    a, b = (f"{name} (%)" for name in names)
+    apart = [
+        name
+        for name in table.columns[len(axes) : table.columns.index("n_a")]
+        if len({cell(row[name]) for row in table.rows if name in row}) > 1
+    ]
+    heads = {name: f"{label(name[:-2])}, {names[name.endswith('_b')]}" for name in apart}
+    rows = [
+        {
+            **_named({axis: row[axis] for axis in axes}),
+            **{head: named(row[name]) if name in row else "" for name, head in heads.items()},
+            a: _side(row, "_a"),
+            b: _side(row, "_b"),
+            _DIFFERENCE: signed(row.get("mean_difference")),
+            _INTERVAL: _interval(row, signed),
+            "compared by": _method(row),
+            "throughput": f"{row['throughput_ratio']:.2f} ×" if row.get("throughput_ratio") else "",
+        }
+        for row in table.rows
+    ]
+    last = _filled(rows, "compared by", "throughput")
+    caption = (
+        f"Final validation accuracy in percent, {SPREAD}. Difference: {names[1]} minus {names[0]}, with the "
+        "95 % interval of the mean, by Student's t over runs paired by seed, or by Welch's for unpaired runs."
+    )
+    if "throughput" in last:
+        caption += f" Throughput: {names[1]} over {names[0]}."
+    columns = (*map(label, axes), *heads.values(), a, b, _DIFFERENCE, _INTERVAL, *last)
+    return Presented("compare", caption, Table(columns, rows))
+
+
+def contrast(name: str, caption: str, found: Sequence[Difference], names: tuple[str, str]) -> Presented:
+    """What differs between two sides, a row a key."""
+    rows = [{name: one.key, names[0]: _values(one.a), names[1]: _values(one.b)} for one in found]
+    return Presented(name, caption, Table((name, *names), rows))
 
 
 def mark(value: str) -> str:
@@ -125,13 +162,35 @@ def signed(value: float | None) -> str:
     return "" if value is None else f"{round(100 * value, 2) + 0.0:+.2f}".replace("-", "−")
 
 
+def _side(row: Mapping[str, Any], side: str) -> str:
+    if f"n{side}" not in row:
+        return "no such point"
+    about = {name.removesuffix(side): value for name, value in row.items() if name.endswith(side)}
+    return summary_text(about, about, percent=True)
+
+
+def _method(row: Mapping[str, Any]) -> str:
+    if row.get("method") != "paired":
+        return "unpaired runs" if row.get("method") else ""
+    if row["n"] == 1:
+        return "1 pair"
+    equal = row["n_better"] == row["n_worse"] == 0
+    better = f"better in {row['n_better']}"
+    return f"{row['n']} pairs, {'all equal' if equal else better}"
+
+
+def _values(texts: Sequence[str]) -> str:
+    more = f", and {len(texts) - _MOST_VALUES} more" if len(texts) > _MOST_VALUES else ""
+    return ", ".join(texts[:_MOST_VALUES]) + more if texts else "none"
+
+
 def _percent(value: float) -> str:
     return f"{round(100 * value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _interval(row: Mapping[str, Any], write: Any = _percent) -> str:
-    low, high = row["ci95_low"], row["ci95_high"]
-    return "" if low is None else f"{write(low)} to {write(high)}"
+    low, high = row.get("ci95_low"), row.get("ci95_high")
+    return "" if low is None or high is None else f"{write(low)} to {write(high)}"
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:

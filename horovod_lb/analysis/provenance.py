@@ -14,8 +14,6 @@ from horovod_lb.analysis.source import Source
 from horovod_lb.analysis.table import cell
 
 _SHOWN = 10
-
-
 # Job ids, hosts and the like differ between any two lives; they stand in the run's own provenance.json.
 _OF_ONE_LIFE = ("batch.", "environment.", "hosts")
 
@@ -48,7 +46,7 @@ def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     values: dict[str, dict[str, Any]] = {}
     lives = [
-        {key: value for key, value in flat(life) if key != "time" and not key.startswith(_OF_ONE_LIFE)}
+        {key: value for key, value in flat(life) if not of_one_life(key)}
         for record in records
         for life in record.lives
         if life
@@ -68,6 +66,11 @@ def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:
         if key not in same
     }
     return same, different
+
+
+def of_one_life(key: str) -> bool:
+    """Whether lives differ in this key whatever they ran with."""
+    return key == "time" or key.startswith(_OF_ONE_LIFE)
 
 
 def newest_result(records: Sequence[Record]) -> str | None:

@@ -21,7 +21,9 @@ _LATEX = str.maketrans(
         "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$", "×": r"$\times$", "−": "$-$",
     }
 )  # fmt: skip
-_MARKDOWN = str.maketrans({"|": r"\|", "\n": " ", "<": "&lt;", ">": "&gt;"})
+_MARKDOWN = str.maketrans(
+    {"|": r"\|", "\n": " ", "<": "&lt;", ">": "&gt;", "\\": r"\\", "*": r"\*", "`": r"\`", "[": r"\["}
+)
 
 
 class Span(NamedTuple):
@@ -134,6 +136,11 @@ def sort_key(values: Iterable[Any]) -> tuple[tuple[int, float, str], ...]:
         else (2, 0.0, cell(value))
         for value in values
     )
+
+
+def markdown(value: str) -> str:
+    """`value` with what Markdown or a table of it would take for its own made literal."""
+    return value.translate(_MARKDOWN)
 
 
 def escape_latex(value: str) -> str:

@@ -49,7 +49,7 @@ def write_tables(
     """Collects `target` and writes its tables; returns the results and their folder."""
     from horovod_lb.analysis import collect as gather_results
 
-    results = gather_results(target, runs or (), overrides=overrides or (), where=where, watch=_watch)
+    results = gather_results(target, runs or (), overrides=overrides or (), where=where, watch=watch_reading)
     folder = out or Path("results") / results.source.file_name
     results.write(folder)
     return results, folder
@@ -104,7 +104,7 @@ def _print_rich(lines: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
-def _watch(runs: Sequence[RunDirectory]) -> Iterable[RunDirectory]:
+def watch_reading(runs: Sequence[RunDirectory]) -> Iterable[RunDirectory]:
     """Shows a progress bar on a terminal where reading takes long enough to wonder."""
     if len(runs) < _MANY or not sys.stderr.isatty():
         return runs

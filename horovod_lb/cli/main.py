@@ -46,6 +46,7 @@ VERBS = {
     "doctor": Verb("horovod_lb.cli.doctor:doctor", "Check what is installed and what the scheduler answers."),
     "preflight": Verb("horovod_lb.cli.preflight:preflight", "Let every rank of an allocation look around."),
     "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
+    "compare": Verb("horovod_lb.cli.compare:compare", "Show how two studies or two code versions differ."),
     "report": Verb("horovod_lb.cli.report:report", "Write tables and figures as one HTML file."),
 }
 
