@@ -10,7 +10,19 @@ import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis.figures import by_epoch, by_point, distance, fitted, heat_map, ladder, rates, trust
+from horovod_lb.analysis.figures import (
+    by_epoch,
+    by_point,
+    cost,
+    distance,
+    fitted,
+    heat_map,
+    ladder,
+    rates,
+    scaling,
+    sharpness,
+    trust,
+)
 from horovod_lb.analysis.figures.choices import Choices, choosing
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.results import Results
@@ -26,6 +38,9 @@ KINDS: dict[str, Kind] = {
     **heat_map.KINDS,
     **ladder.KINDS,
     **fitted.KINDS,
+    **sharpness.KINDS,
+    **scaling.KINDS,
+    **cost.KINDS,
     **distance.KINDS,
     **trust.KINDS,
     **by_epoch.RATES,

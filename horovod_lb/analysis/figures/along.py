@@ -15,7 +15,7 @@ from horovod_lb.analysis.figures.choices import WIDTHS, chosen
 from horovod_lb.analysis.figures.finals import counts
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels, share_y
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import height, scale, set_log_y, set_x
+from horovod_lb.analysis.figures.ticks import height, scale, set_log, set_x
 from horovod_lb.analysis.points import BATCH_AXES, Point
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import summarize
@@ -119,7 +119,7 @@ def along(
         )
         for axes, (_, points) in zip(all_axes, by_panel, strict=True):
             if quantity.logarithmic:
-                set_log_y(axes)
+                set_log(axes, "y")
             for index, (hue, color) in enumerate(zip(hues, colors, strict=True)):
                 mine = [
                     (across.of(x[id(point)]), point)

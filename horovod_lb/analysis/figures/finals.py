@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from horovod_lb.analysis.points import Point
-from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key
 from horovod_lb.runs import State
@@ -18,16 +17,6 @@ def finals(point: Point, column: str = "val_accuracy") -> list[float]:
     """The last value of an epoch column in each converged run that has a finite one."""
     found = ((run, run.last(column)) for run in point.runs if run.state is State.COMPLETED)
     return [float(value) for _, value in found if isinstance(value, int | float) and math.isfinite(value)]
-
-
-def over(value: Callable[[Record], float | None]) -> Callable[[Point], list[float]]:
-    """A function that gives `value` of each converged run of a point, where there is one."""
-
-    def values(point: Point) -> list[float]:
-        found = [value(run) for run in point.runs if run.state is State.COMPLETED]
-        return [one for one in found if one is not None and math.isfinite(one)]
-
-    return values
 
 
 def counts(numbers: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from horovod_lb.analysis.figures import lines
 
@@ -90,14 +90,18 @@ def set_x(axes: Axes, scale: Scale, inches: float) -> None:
             label.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
-def set_log_y(axes: Axes) -> None:
-    """A logarithmic vertical axis with plain numbers at 1, 2 and 5 times powers of ten."""
+def set_log(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Makes an axis logarithmic, with plain numbers at 1, 2 and 5 times powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    if which == "x":
+        axes.set_xscale("log")
+    else:
+        axes.set_yscale("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _labels(scale: Scale, inches: float) -> list[str] | None:
