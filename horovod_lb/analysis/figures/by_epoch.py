@@ -82,6 +82,7 @@ MEASURED = (
                 Part("noise_norm", "norm of the gradient", "noise", scale="log"),
             ),
             together=True,
+            told="part of gradient",
             batch_first=True,
         ),
         "signal_to_noise",

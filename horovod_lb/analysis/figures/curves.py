@@ -17,7 +17,8 @@ _MOST_FIGURES = 2
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure of curves: `parts` in rows of panels, or `together` in each panel, told by line style.
+    """A figure of curves: `parts` in rows of panels, or `together` in each panel, told by line
+    style under the title `told`.
 
     `zoom` adds the second half enlarged; `by_step` draws over updates instead of epochs; `ends_only` keeps
     the smallest and the largest batch size of many; `batch_first` tells the batch size by colour.
@@ -27,6 +28,7 @@ class Curves:
     about: str
     parts: tuple[Part, ...]
     together: bool = False
+    told: str = "measured on"
     zoom: bool = False
     by_step: bool = False
     ends_only: bool = False

@@ -4,6 +4,7 @@ laws of diffusion is a straight line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,7 @@ COLUMN = "distance"
 MOST_PANELS = 6
 _VERTICES = 400
 _LEAST = 3
+_MOST_R2 = 8
 _FIT: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1, 1.2))}
 
 
@@ -136,17 +138,14 @@ def _fill(axes: Axes, curves: Sequence[_Curve], layout: Layout, *, rooted: bool)
 
 
 def _round_squares(last: float) -> list[float]:
-    """Ticks at round numbers of updates, about evenly along √t."""
-    import math
-
-    found = [0.0]
-    for part in (1 / 16, 1 / 4, 9 / 16, 1.0):
-        value = part * last
-        unit = 10 ** math.floor(math.log10(value)) if value >= 1 else 1.0
-        rounded = math.floor(value / unit) * unit
-        if rounded > found[-1]:
-            found.append(rounded)
-    return found
+    """Ticks at 1, 2 and 5 times powers of ten, a fifth of the axis or more apart along √t."""
+    exponents = range(int(math.log10(last)) + 1)
+    found: list[float] = []
+    for value in sorted((digit * 10.0**power for power in exponents for digit in (1, 2, 5)), reverse=True):
+        place = math.sqrt(value / last)
+        if value <= last and place > 0.2 and all(math.sqrt(one / last) - place > 0.2 for one in found):
+            found.append(value)
+    return [0.0, *reversed(found)]
 
 
 def _vertices(t: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -161,9 +160,9 @@ def _vertices(t: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _sections(layout: Layout, curves: dict[int, _Curve]) -> list[Section]:
-    """The legend, with the fits' R² where there is one curve a colour."""
+    """The legend, with the fits' R² where there is one curve a colour and few of them."""
     sections = layout.sections()
-    if layout.color is None or len(layout.points) != len(layout.hues):
+    if layout.color is None or len(layout.points) != len(layout.hues) or len(layout.hues) > _MOST_R2:
         return sections
     axis = layout.axes.index(layout.color)
     fits = {lines.name(point.values[axis]): curves[id(point)] for point in layout.points}

@@ -83,9 +83,10 @@ class Layout:
 
     def _dash(self, hue: int) -> int:
         """Where there are more colours than one can tell apart, line styles help, unless they have another
-        meaning.
+        meaning, or the colours are so many that only their order counts.
         """
-        return 0 if self.styles_taken or len(self.hues) <= _PLAIN_COLORS else hue % len(LINE_STYLES)
+        helps = _PLAIN_COLORS < len(self.hues) <= _MOST_NAMES and not self.styles_taken
+        return hue % len(LINE_STYLES) if helps else 0
 
 
 def lay_out(

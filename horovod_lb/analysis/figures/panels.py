@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from horovod_lb.analysis.figures.choices import chosen
+from horovod_lb.analysis.figures.style import TITLE_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def panels(
     most = chosen().inches
     beside = min(beside, 0.3 * most)
     wide = min(width, (most - (beside if columns * width + beside > most else 0)) / columns)
-    tall = max(min(height, _LOWEST), height * min(1.0, wide / width))
+    tall = max(min(height, _LOWEST), height * min(1.0, math.sqrt(wide / width)))
     figure = Figure(figsize=(min(most, columns * wide + beside), down * tall), layout="constrained")
     grid = figure.subplots(down, columns, squeeze=False).ravel()
     letters = max(12, int((figure.get_figwidth() - 0.5) / columns / _LETTER) - 6)
@@ -163,7 +164,7 @@ def add_legend(
         handles,
         texts,
         title=title,
-        title_fontproperties={"weight": "bold", "size": "small"},
+        title_fontproperties={"weight": "bold", "size": TITLE_SIZE},
         alignment="left",
         loc="outside lower center" if below else "outside right upper",
         ncols=columns,

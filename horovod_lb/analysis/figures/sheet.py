@@ -55,12 +55,13 @@ class Sheet:
         zoom = self.curves.zoom and len(self.panels) <= 3 and self._last() >= _ZOOM_FROM
         cells = list(_cells(self.panels, rows, zoom))
         sections, further = self._legend()
+        beside = legend_size(sections, further).width
         with styled():
             figure, axes = panels(
                 [title for title, *_ in cells],
-                width=3.5,
+                width=3.5 if beside or not sections else 5.5,
                 height=2.5 if len(rows) == 1 else 2.0,
-                beside=legend_size(sections, further).width,
+                beside=beside,
                 columns=across(2) if zoom and len(self.panels) == 1 else across(len(self.panels)),
             )
             there = [cell for cell in cells if cell[0] is not None]
@@ -92,6 +93,8 @@ class Sheet:
         counts = sorted({band.runs for band in found if band}) or [0]
         n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
         text = f"mean over seeds ({n}), band from the lowest to the highest seed."
+        if counts[-1] == 1:
+            text = "one run a curve (n = 1)."
         if self._diverged(mine):
             text += " A cross ends a run that diverged, which is in no mean."
         if any(band and not band.finished for band in found):
@@ -102,24 +105,21 @@ class Sheet:
         logarithmic = self._logarithmic(parts)
         if logarithmic:
             axes.set_yscale("log")
+        drawn = False
         for index, part in enumerate(parts):
-            drawn = False
             for point in points:
-                band = self.bands[id(point), part.column]
-                look = self.layout.look(point)
-                if self.curves.together:
-                    look["linestyle"] = LINE_STYLES[index]
-                if band:
-                    plot(axes, band, self._x(point, band.epochs), part, look)
+                if band := self.bands[id(point), part.column]:
+                    plot(axes, band, self._x(point, band.epochs), part, self._look(point, index))
                     drawn = True
-            limits = axes.get_ylim()
+        limits = axes.get_ylim()
+        for index, part in enumerate(parts):
             for point in points:
                 for values in lines.diverged(point, part.column):
                     epochs = sorted(values)
-                    look = {**self.layout.look(point), "linewidth": 0.8}
+                    look = {**self._look(point, index), "linewidth": 0.8}
                     axes.plot(self._x(point, epochs), [part.of(values[epoch]) for epoch in epochs], **look)
-            if drawn and not part.percent:  # a loss that explodes does not squeeze the others
-                axes.set_ylim(limits)
+        if drawn and not parts[0].percent:  # a loss that explodes does not squeeze the others
+            axes.set_ylim(limits)
         if self.curves.by_step:
             ends = [
                 self._x(point, band.epochs[-1:])[0] for point in points if (band := self._band(point, parts))
@@ -132,6 +132,10 @@ class Sheet:
             limit_percent(axes)
         elif not logarithmic:
             axes.set_ylim(bottom=0)
+
+    def _look(self, point: Point, index: int) -> dict[str, Any]:
+        look = self.layout.look(point)
+        return {**look, "linestyle": LINE_STYLES[index]} if self.curves.together else look
 
     def _cross(self, axes: Axes, points: Sequence[Point], parts: Sequence[Part]) -> None:
         """Marks where runs diverged; at the edge where the value lies beyond it."""
@@ -174,7 +178,7 @@ class Sheet:
         if self.curves.together:
             looks = [{"color": INK, "linestyle": style} for style in LINE_STYLES]
             words = [part.word for part in self.curves.parts]
-            sections.append(Section("measured on", list(zip(words, looks, strict=False))))
+            sections.append(Section(self.curves.told, list(zip(words, looks, strict=False))))
         crossed = self._diverged([point for _, points in self.panels for point in points])
         return sections, [("diverged", {**CROSS, "color": INK})] if crossed else []
 
@@ -184,8 +188,8 @@ class Sheet:
     def _logarithmic(self, parts: Sequence[Part]) -> bool:
         if parts[0].scale != "auto":
             return parts[0].scale == "log"
-        found = (self.bands[key, part.column] for part in parts for key in self._keys())
-        values = [value for band in found if band for value in band.mean]
+        found = ((part, self.bands[key, part.column]) for part in parts for key in self._keys())
+        values = [part.of(value) for part, band in found if band for value in band.mean]
         return bool(values) and min(values) > 0 and max(values) > _WIDE * min(values)
 
     def _band(self, point: Point, parts: Sequence[Part]) -> lines.Band | None:

@@ -23,12 +23,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h", "*", "d")
 # Okabe and Ito's palette without its yellow, which is too pale on white (https://jfly.uni-koeln.de/color/).
 _FEW = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", INK)
 _FEW_ON_DARK = ("#4da6e8", "#f28a4a", "#2cc79b", "#e0a3c6", "#f2b84b", "#9ad2f5", INK)
+TITLE_SIZE = 7.5  # points: legends and their titles
 _SETTINGS = {
     "font.family": "sans-serif",
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
-    "legend.fontsize": 7.5,
+    "legend.fontsize": TITLE_SIZE,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
     "axes.spines.top": False,
