@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SPLIT_AXES = ("recipe.groups", "groups", "workers", "gpus", "nodes", *BATCH_AXES)
+_MUCH = 0.6
 _PARTS = ("computation", "all-reduce", "waiting for input")
 
 
@@ -48,10 +49,12 @@ def throughput(results: Results, *, weak: bool) -> Drawn | None:
     that of the fewest workers.
 
     Strong scaling: series of one global batch size. `weak`: of one batch size a worker. None where no series
-    has two numbers of workers.
+    has two numbers of workers, or where those of the other kind are much longer: a study of strong scaling
+    has some pairs with one batch size a worker by chance.
     """
-    series = _series(_trained(results), weak)
-    if not series:
+    trained = _trained(results)
+    series, other = _series(trained, weak), _series(trained, not weak)
+    if _longest(series) < max(2, _MUCH * _longest(other)):
         return None
     word = (
         "GPU"
@@ -108,13 +111,17 @@ def time_shares(results: Results) -> Drawn | None:
     several = len({key[0] for key in bars}) > 1
     labels = [_bar_name(runs[0], several) for runs in rows]
     colors = palette(len(_PARTS))
-    width = COLUMN
-    entries = [
+    entries: list[tuple[str, dict[str, Any]]] = [
         (part, {"color": color, "marker": "s", "markersize": 7, "linestyle": "none"})
         for part, color in zip(_PARTS, colors, strict=True)
     ]
     with styled():
-        figure, (axes,) = panels([""], width=width, height=0.55 + 0.26 * len(rows), beside=0)
+        figure, (axes,) = panels(
+            [""],
+            width=1.6 + 0.062 * max(map(len, labels)),
+            height=0.55 + 0.22 * len(rows),
+            beside=legend_size([], entries).width,
+        )
         for row, runs in enumerate(rows):
             found = [share for share in (_shares(run.row) for run in runs) if share]
             start = 0.0
@@ -163,6 +170,11 @@ def _series(
             found.setdefault(key, {}).setdefault(run.ranks, []).append(run)
     ordered = sorted(found, key=lambda key: (sort_key(value for _, value in key[1]), key[0]))
     return {key: found[key] for key in ordered if len(found[key]) > 1}
+
+
+def _longest(series: Mapping[Any, Mapping[int, Any]]) -> int:
+    """The most numbers of ranks of a series."""
+    return max(map(len, series.values()), default=0)
 
 
 def _name(key: tuple[float, tuple[Any, ...]], weak: bool, word: str, several: bool) -> str:
