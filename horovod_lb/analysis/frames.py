@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from horovod_lb.analysis.points import distinguishing
 from horovod_lb.analysis.record import Record, judged
 from horovod_lb.analysis.results import Results
+from horovod_lb.analysis.rows import Rows
 from horovod_lb.analysis.runs import LAST, RECIPE_COLUMNS, RUN_COLUMNS, in_order
 from horovod_lb.analysis.source import Source
 from horovod_lb.errors import RequestError
@@ -181,10 +182,11 @@ def _record(row: Row, axes: Sequence[str], epochs: Sequence[Row], steps: Sequenc
         reason=row.get("reason"),
         outcome=row.get("outcome"),
         exit={name: row[column] for column, name in _EXIT.items() if row.get(column) is not None},
-        epochs=tuple(epochs),
-        steps=tuple(steps),
+        epochs=Rows.of(epochs),
+        steps=Rows.of(steps),
         wall_seconds=row.get("wall_seconds"),
         said={name: row[name] for name in RUN_COLUMNS if row.get(name) is not None},
+        code=row.get("code"),
     )
     if state is State.UNKNOWN and all(row.get(axis) is None for axis in axes):
         return replace(record, spec={})  # its run.json was damaged: it belongs to no point

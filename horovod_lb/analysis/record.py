@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from horovod_lb.analysis.outcome import classify, not_finite
+from horovod_lb.analysis.rows import Parsed, Rows, is_finite, is_number
+from horovod_lb.analysis.rows import parse as parse_rows
 from horovod_lb.errors import DataError, RunDirectoryError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.atomic import read_json
-from horovod_lb.runs.metrics import COLUMNS as METRICS
+
+Parse: TypeAlias = Callable[[bytes, str], Parsed]
+
+SCHEMA = 1  # of run.json, as this version writes it
+_MOST_SENTENCES = 10
+_EXIT_TEXTS = ("state", "outcome", "reason", "error")
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,8 @@ class Record:
 
     `epochs` holds the rows of `metrics.csv`, one an epoch, rising; `steps` those of `steps.csv`; `lives` the
     provenance of each life, oldest first. `said` holds the columns of `runs.csv` of a run that was read from
-    such a table.
+    such a table, `problems` sentences on what of its files could not be understood,
+    `code` the mark of the code that trained it (see `code.marked`).
     """
 
     run_id: str
@@ -29,12 +37,18 @@ class Record:
     reason: str | None = None
     outcome: str | None = None
     exit: Mapping[str, Any] = field(default_factory=dict)
-    epochs: tuple[Mapping[str, Any], ...] = ()
-    steps: tuple[Mapping[str, Any], ...] = ()
+    epochs: Rows = field(default_factory=lambda: Rows({}))
+    steps: Rows = field(default_factory=lambda: Rows({}))
     lives: tuple[Mapping[str, Any], ...] = ()
     wall_seconds: float | None = None
     directory: Path | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    code: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps"):
+            object.__setattr__(self, name, Rows.of(getattr(self, name)))
 
     @property
     def seed(self) -> Any:
@@ -63,19 +77,19 @@ class Record:
 
     def measured(self, column: str) -> Iterator[float]:
         """The values of an epoch column, in order, without empty cells."""
-        return (row[column] for row in self.epochs if row.get(column) is not None)
+        return (value for value in self.epochs.column(column) if value is not None)
 
     def last(self, column: str) -> Any:
         """The value of an epoch column in the last epoch that has one."""
-        return next((row[column] for row in reversed(self.epochs) if row.get(column) is not None), None)
+        return next((value for value in reversed(self.epochs.column(column)) if value is not None), None)
 
     def best(self, column: str = "val_accuracy") -> tuple[float, int] | None:
         """The highest finite value of a column and the first epoch that reached it."""
-        rows = [row for row in self.epochs if row.get(column) is not None and not not_finite([row[column]])]
-        if not rows:
-            return None
-        row = max(rows, key=lambda row: row[column])
-        return float(row[column]), int(row["epoch"])
+        values = self.epochs.column(column)
+        highest = max(filter(is_finite, values), default=None)
+        return (
+            None if highest is None else (float(highest), self.epochs.column("epoch")[values.index(highest)])
+        )
 
 
 def dotted(mapping: Mapping[str, Any], key: str) -> Any:
@@ -91,31 +105,114 @@ def planned(run_id: str, spec: Mapping[str, Any]) -> Record:
     return Record(run_id, spec, State.PLANNED)
 
 
-def read(directory: RunDirectory) -> Record:
+def read(
+    directory: RunDirectory, parse: Parse = parse_rows, planned: Mapping[str, Any] | None = None
+) -> Record:
     """The record of a run folder, in whatever state it is; a damaged `run.json` makes it `unknown`, with the
-    reason.
+    reason, unless `planned` holds what its study wrote there. `parse` reads the bytes of `metrics.csv` and
+    `steps.csv`.
     """
+    problems: list[str] = []
+    spec: Mapping[str, Any]
     try:
         spec = directory.read_spec()
-        state = directory.state()
-    except (RunDirectoryError, KeyError, ValueError) as error:
-        text = str(error) if isinstance(error, RunDirectoryError) else f"exit.json is damaged: {error}"
-        return Record(directory.path.name, {}, State.UNKNOWN, reason=text, directory=directory.path)
+        _require_mappings(spec)
+    except RunDirectoryError as error:
+        if planned is None:
+            return Record(directory.path.name, {}, State.UNKNOWN, reason=str(error), directory=directory.path)
+        spec = planned
+        problems.append("run.json is missing or damaged; the study file has the same")
     exit_record = directory.read_exit() or {}
-    reason = exit_record.get("reason") or exit_record.get("error")
+    state, damage = _state(directory, exit_record)
+    reason = damage or exit_record.get("reason") or exit_record.get("error")
+    epochs = parse(_content(directory.metrics_csv), "epoch")
+    steps = parse(_content(directory.steps_csv), "step")
+    lives = tuple(_lives(directory))
     record = Record(
         run_id=str(spec.get("run_id") or directory.path.name),
         spec=spec,
         state=state,
         reason=reason or ("ended without an exit record" if state is State.LOST else None),
-        exit=exit_record,
-        epochs=_epochs(directory),
-        steps=tuple(directory.read_steps()),
-        lives=tuple(_lives(directory)),
+        exit=_measured_numbers(exit_record),
+        epochs=epochs.rows,
+        steps=steps.rows,
+        lives=lives,
         wall_seconds=_wall_seconds(directory, exit_record),
         directory=directory.path,
+        problems=(
+            *problems,
+            *_newer(spec),
+            *(f"metrics.csv: {text}" for text in epochs.problems),
+            *(f"steps.csv: {text}" for text in steps.problems),
+        ),
     )
     return judged(record)
+
+
+def _state(directory: RunDirectory, exit_record: Mapping[str, Any]) -> tuple[State, str | None]:
+    """The state, and what kept it from being known."""
+    name = "exit.json"
+    try:
+        if exit_record:
+            State(exit_record["state"])
+        name = "life.json or heartbeat.json"
+        return directory.state(), None
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        return State.UNKNOWN, f"{name} is damaged: {type(error).__name__} {error}"
+
+
+def problems(records: Iterable[Record]) -> list[str]:
+    """Sentences on what of the runs' files could not be understood, the same once, with some of the runs."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for text in record.problems:
+            found.setdefault(text, []).append(record.run_id)
+        if not record.spec:
+            found.setdefault("run.json is missing or damaged: it counts for no point", []).append(
+                record.run_id
+            )
+    sentences = [
+        f"{'Run' if len(runs) == 1 else f'{len(runs):,} runs:'} {shortened(runs)}: {text}."
+        for text, runs in found.items()
+    ]
+    more = len(sentences) - _MOST_SENTENCES
+    return sentences if more <= 0 else [*sentences[:_MOST_SENTENCES], f"And {more} more of this kind."]
+
+
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """The first of `names`, and how many there are more."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _require_mappings(spec: Mapping[str, Any]) -> None:
+    for name in ("point", "derived", "model", "data", "recipe", "resources", "job"):
+        if not isinstance(spec.get(name) or {}, Mapping):
+            raise RunDirectoryError(f"run.json is damaged: {name} is no mapping")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _measured_numbers(exit_record: Mapping[str, Any]) -> dict[str, Any]:
+    """The exit record without what should be a number and is none."""
+    return {
+        name: value
+        for name, value in exit_record.items()
+        if name in _EXIT_TEXTS or value is None or is_number(value)
+    }
+
+
+def _newer(spec: Mapping[str, Any]) -> Iterator[str]:
+    schema = spec.get("schema")
+    if is_number(schema) and schema > SCHEMA:
+        yield f"run.json has schema {schema} of a newer horovod_lb; this one knows {SCHEMA}"
 
 
 def judged(record: Record) -> Record:
@@ -151,18 +248,6 @@ def _validation_set(spec: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return info.classes or None, info.val_examples or None
 
 
-def _epochs(directory: RunDirectory) -> tuple[Mapping[str, Any], ...]:
-    """The rows by epoch, each epoch once, the last row counting; what is not a number in a column of
-    numbers is left empty.
-    """
-    rows: dict[int, dict[str, Any]] = {}
-    for row in directory.read_metrics():
-        if isinstance(row.get("epoch"), int):
-            texts = [name for name in METRICS if isinstance(row.get(name), str)]
-            rows[row["epoch"]] = {**row, **dict.fromkeys(texts)} if texts else row
-    return tuple(rows[epoch] for epoch in sorted(rows))
-
-
 def _lives(directory: RunDirectory) -> Iterator[Mapping[str, Any]]:
     newest = directory.newest_segment()
     for number in range(1, int(newest.name) + 1) if newest else ():
@@ -176,8 +261,8 @@ def _wall_seconds(directory: RunDirectory, exit_record: Mapping[str, Any]) -> fl
     spans: dict[int, tuple[float, float]] = {}
     for event in directory.read_events():
         life, time = event.get("life"), event.get("time")
-        if isinstance(life, int) and isinstance(time, int | float):
+        if isinstance(life, int) and is_number(time):
             spans[life] = (min(spans.get(life, (time, time))[0], time), time)
-    if exit_record.get("wall_seconds") is not None:
+    if is_number(exit_record.get("wall_seconds")):
         spans[exit_record["life"]] = (0.0, float(exit_record["wall_seconds"]))
     return sum(end - begin for begin, end in spans.values()) if spans else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +12,14 @@ from pathlib import Path
 
 from horovod_lb.analysis import present
 from horovod_lb.analysis.best import best_table
+from horovod_lb.analysis.code import VARIABLE as ALLOW_DIRTY
+from horovod_lb.analysis.code import marked, require_one_dirty, sentence
 from horovod_lb.analysis.differences import baseline_points, differences_table
 from horovod_lb.analysis.points import Point, accuracy_table, axes_of, points_of
 from horovod_lb.analysis.provenance import provenance
-from horovod_lb.analysis.record import Record
+from horovod_lb.analysis.record import Record, problems
 from horovod_lb.analysis.runs import epochs_table, in_order, runs_table, steps_table
-from horovod_lb.analysis.source import Source, Watch, gather
+from horovod_lb.analysis.source import Parser, Source, Watch, gather
 from horovod_lb.analysis.table import Table, cell
 from horovod_lb.analysis.wide import Wide, wide
 from horovod_lb.errors import RequestError
@@ -90,9 +93,8 @@ class Results:
         if baseline and not baseline_points(self.points, self.axes, baseline):
             values = ", ".join(f"{axis} {cell(value)}" for axis, value in baseline.items())
             notes.append(f"No point is the baseline ({values}): differences.csv is empty.")
-        versions = {row["git_sha"] for row in self.tables["runs"].rows if row["git_sha"]}
-        if len(versions) > 1:
-            notes.append(f"The runs come from {len(versions)} states of the code (git_sha in runs.csv).")
+        code = sentence(self.records, self.source.codes)
+        notes += [*([code] if code else ()), *problems(self.records)]
         return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
 
     def write(self, out: Path) -> None:
@@ -120,23 +122,29 @@ def collect(
     overrides: Sequence[str] = (),
     where: str | None = None,
     watch: Watch = iter,
+    parser: Parser | None = None,
+    allow_dirty: bool = False,
 ) -> Results:
     """The results of a study file, a folder of run folders, or a study's name; see `source.gather`.
 
     Runs in any state are taken as they are, and two calls on the same folders give the same bytes. `where`
     keeps the runs for which an expression over study keys and columns of `runs.csv` holds; `watch` wraps the
-    list of run folders while they are read.
+    list of run folders while they are read, `parser` gives what reads their rows. Raises `RequestError` where
+    runs come from several states of the code, not all of them committed, unless `allow_dirty` or
+    `$HLB_ALLOW_DIRTY` is set.
     """
-    source = gather(target, roots, overrides, watch)
-    axes = axes_of(source.records)
-    records = in_order(source.records, axes)
+    source = gather(target, roots, overrides, watch, *([parser] if parser else ()))
+    records, codes = marked(source.records)
+    axes = axes_of(records)
+    records = in_order(records, axes)
+    notes = source.notes
     if where:
         kept = _select(records, axes, where)
-        source = replace(
-            source, notes=(*source.notes, f"{len(kept):,} of {len(records):,} runs: those with {where}")
-        )
+        notes = (*notes, f"{len(kept):,} of {len(records):,} runs: those with {where}")
         records = kept
-    return Results(source, axes, tuple(records))
+    if not (allow_dirty or os.environ.get(ALLOW_DIRTY)):
+        require_one_dirty(records, codes)
+    return Results(replace(source, records=tuple(records), codes=codes, notes=notes), axes, tuple(records))
 
 
 def _select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:

@@ -6,7 +6,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from horovod_lb.analysis.long import LongTable, RunRows
 from horovod_lb.analysis.record import Record, dotted
+from horovod_lb.analysis.rows import is_number
 from horovod_lb.analysis.table import Table, sort_key
 from horovod_lb.runs import State
 from horovod_lb.runs.metrics import COLUMNS as METRICS
@@ -22,7 +24,7 @@ RUN_COLUMNS = (
     "final_train_loss", "final_train_accuracy", "final_val_loss", "final_val_accuracy", "final_val_top5",
     "final5_val_accuracy", "best_val_accuracy", "best_epoch", "final_test_loss", "final_test_accuracy",
     "images_per_second", "compute_seconds", "allreduce_seconds", "scaling_ratio", "input_wait",
-    "wall_seconds", "node_hours", "segments", "git_sha",
+    "wall_seconds", "node_hours", "segments", "git_sha", "code",
 )  # fmt: skip
 EPOCH_COLUMNS = ("run_id", *METRICS)
 LAST = {
@@ -44,7 +46,7 @@ def in_order(records: Iterable[Record], axes: Sequence[str]) -> list[Record]:
 
 def measurements(records: Iterable[Record]) -> tuple[str, ...]:
     """The epoch columns beyond the usual ones, by letter."""
-    names = {name for record in records for name in (record.epochs[0] if record.epochs else ())}
+    names = {name for record in records for name in record.epochs.columns}
     return tuple(sorted(names - set(METRICS)))
 
 
@@ -56,17 +58,18 @@ def runs_table(records: Sequence[Record], axes: Sequence[str]) -> Table:
     return Table(columns, [_run_row(record, axes, measured) for record in records])
 
 
-def epochs_table(records: Sequence[Record]) -> Table:
+def epochs_table(records: Sequence[Record]) -> LongTable:
     """`epochs.csv`: every row that the runs have written, also those of runs that are not finished."""
-    columns = (*EPOCH_COLUMNS, *measurements(records))
-    return Table(columns, [{"run_id": record.run_id, **row} for record in records for row in record.epochs])
+    return LongTable(
+        (*EPOCH_COLUMNS, *measurements(records)), RunRows([(run.run_id, run.epochs) for run in records])
+    )
 
 
-def steps_table(records: Sequence[Record]) -> Table:
+def steps_table(records: Sequence[Record]) -> LongTable:
     """`steps.csv`: what measurements kept of single steps (`by_step`)."""
-    names = {name for record in records for name in (record.steps[0] if record.steps else ())}
+    names = {name for record in records for name in record.steps.columns}
     columns = ("run_id", "step", *sorted(names - {"step"}))
-    return Table(columns, [{"run_id": record.run_id, **row} for record in records for row in record.steps])
+    return LongTable(columns, RunRows([(run.run_id, run.steps) for run in records]))
 
 
 def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> dict[str, Any]:
@@ -96,8 +99,9 @@ def _run_row(record: Record, axes: Sequence[str], measured: Sequence[str]) -> di
         "scaling_ratio": _ratio(row["compute_seconds"], row["allreduce_seconds"]),
         "wall_seconds": record.wall_seconds,
         "segments": len(record.lives) or None,
+        "code": record.code,
     }
-    if row["nodes"] and record.wall_seconds is not None:
+    if is_number(row["nodes"]) and record.wall_seconds is not None:
         row["node_hours"] = row["nodes"] * record.wall_seconds / 3600
     return {**row, **_results(record, measured), **record.said}
 
@@ -120,16 +124,16 @@ def _where(provenance: Mapping[str, Any]) -> dict[str, Any]:
     ranks, on_host = provenance.get("ranks"), provenance.get("ranks_on_host")
     source = provenance.get("source") or {}
     found: dict[str, Any] = {"machine": provenance.get("host")}
-    if ranks and on_host:
+    if is_number(ranks) and is_number(on_host) and on_host > 0:
         found["nodes"] = -(-ranks // on_host)
         found["gpus"] = ranks if provenance.get("gpu") else 0
-    if source.get("commit"):
-        found["git_sha"] = source["commit"] + ("-dirty" if source.get("dirty") else "")
+    if isinstance(source, Mapping) and source.get("commit"):
+        found["git_sha"] = str(source["commit"]) + ("-dirty" if source.get("dirty") else "")
     return {**found, **provenance}
 
 
 def _median(values: Iterable[float]) -> float | None:
-    found = list(values)
+    found = [value for value in values if is_number(value)]
     return statistics.median(found) if found else None
 
 
@@ -138,4 +142,4 @@ def _first(*values: Any) -> Any:
 
 
 def _ratio(compute: Any, allreduce: Any) -> float | None:
-    return compute / allreduce if compute is not None and allreduce else None
+    return compute / allreduce if is_number(compute) and is_number(allreduce) and allreduce else None

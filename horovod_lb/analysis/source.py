@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from horovod_lb.analysis.record import Record, planned, read
+from horovod_lb.analysis.code import Code
+from horovod_lb.analysis.record import Parse, Record, planned, read
+from horovod_lb.analysis.rows import parse as parse_rows
 from horovod_lb.analysis.table import cell
 from horovod_lb.errors import RequestError
 from horovod_lb.runs import RunDirectory, run_directories, runs_root
+from horovod_lb.runs.atomic import read_json
 
 Watch: TypeAlias = Callable[[Sequence[RunDirectory]], Iterable[RunDirectory]]
+Parser: TypeAlias = Callable[[str], Parse]
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Source:
     `folders` are where they were looked for, `tuned` the axes whose best value counts (None: see
     `best.best_table`), `figures` those the study asks for (none: the
     usual ones), `published` the published results that stand beside its own, `target` the value of a column
-    of `epochs.csv` that counts as reached, `notes` sentences on what was left out and why.
+    of `epochs.csv` that counts as reached, `codes` what the marks in the column `code` stand for, `notes`
+    sentences on what was left out and why.
     """
 
     name: str
@@ -35,49 +40,66 @@ class Source:
     figures: tuple[str, ...] = ()
     published: str | None = None
     target: Mapping[str, float] = field(default_factory=dict)
+    codes: Mapping[str, Code] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
-        """The name as part of a path: a script may have named its study as it liked."""
-        return self.name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", self.name) else "runs"
+        """The name as part of a path."""
+        return file_name(self.name)
+
+
+def file_name(name: str) -> str:
+    """A study's name as part of a path: a script may have named it as it liked."""
+    return name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name) else "runs"
+
+
+def _reading_all(name: str) -> Parse:
+    return parse_rows
 
 
 def gather(
-    target: str | Path, roots: Sequence[Path] = (), overrides: Sequence[str] = (), watch: Watch = iter
+    target: str | Path,
+    roots: Sequence[Path] = (),
+    overrides: Sequence[str] = (),
+    watch: Watch = iter,
+    parser: Parser = _reading_all,
 ) -> Source:
     """The runs of `target`: a study file, a folder of run folders, or the name of a study under the runs
     folders.
 
     `roots` are the runs folders (default `$HLB_RUNS`, else `runs`), `overrides` changes to the study file as
-    in `load_study`; `watch` wraps the list of run folders while they are read, to show how far it is. Raises
-    `RequestError` where there is no such thing.
+    in `load_study`; `watch` wraps the list of run folders while they are read, to show how far it is;
+    `parser` gives what reads their rows, by the name of the results. Raises `RequestError` where there is no
+    such thing.
     """
     path = Path(target)
     if path.suffix in (".yaml", ".yml"):
-        return _from_study(path, roots or [runs_root()], overrides, watch)
+        return _from_study(path, roots or [runs_root()], overrides, watch, parser)
     if overrides:
         raise RequestError(f"--set changes a study file; {target} is none")
     if path.is_dir():
         if roots:
             raise RequestError(f"--runs goes with a study; {path} is a folder and read as it is")
-        return _from_folders(path.resolve().name, [path], watch)
+        return _from_folders(path.resolve().name, [path], watch, parser)
     folders = [root / path for root in roots or [runs_root()]]
     if path.name != str(target) or not any(folder.is_dir() for folder in folders):
         raise RequestError(
             f"{target} is neither a study file (.yaml), nor a folder, nor a study under "
             f"{', '.join(str(folder.parent) for folder in folders)}"
         )
-    return _from_folders(path.name, folders, watch)
+    return _from_folders(path.name, folders, watch, parser)
 
 
-def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str], watch: Watch) -> Source:
+def _from_study(
+    path: Path, roots: Sequence[Path], overrides: Sequence[str], watch: Watch, parser: Parser
+) -> Source:
     from horovod_lb.study import expand, load_study
 
     study = load_study(path, overrides)
     specs = expand(study)
     folders = [root / study.name for root in roots]
-    found, notes = _read_all(folders, watch)
+    found, notes = _read_all(folders, watch, parser(study.name), {spec.run_id: spec.spec for spec in specs})
     records = [
         found.pop(spec.run_id) if spec.run_id in found else planned(spec.run_id, spec.spec) for spec in specs
     ]
@@ -100,8 +122,8 @@ def _from_study(path: Path, roots: Sequence[Path], overrides: Sequence[str], wat
     )
 
 
-def _from_folders(name: str, folders: Sequence[Path], watch: Watch) -> Source:
-    found, notes = _read_all(folders, watch)
+def _from_folders(name: str, folders: Sequence[Path], watch: Watch, parser: Parser) -> Source:
+    found, notes = _read_all(folders, watch, parser(file_name(_study_of(folders) or name)))
     if not found:
         inner = sorted({entry.name for folder in folders for entry in _subfolders(folder)})
         studies = [
@@ -117,13 +139,28 @@ def _from_folders(name: str, folders: Sequence[Path], watch: Watch) -> Source:
     )
 
 
-def _read_all(folders: Iterable[Path], watch: Watch) -> tuple[dict[str, Record], list[str]]:
-    """The runs by id; where two folders hold the same run, the one that got further."""
+def _study_of(folders: Iterable[Path]) -> str | None:
+    """The study that the first run of the folders belongs to."""
+    first = next((run for folder in folders for run in run_directories(folder)), None)
+    return str((read_json(first.run_json) or {}).get("study") or "") if first else None
+
+
+def _read_all(
+    folders: Iterable[Path],
+    watch: Watch,
+    parse: Parse,
+    planned: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[dict[str, Record], list[str]]:
+    """The runs by id; where two folders hold the same run, the one that got further.
+
+    `planned` are the specifications that a study has for its ids: they stand in for a damaged `run.json`.
+    """
     found: dict[str, Record] = {}
     doubles: list[str] = []
-    for record in map(read, watch([run for folder in folders for run in run_directories(folder)])):
+    for run in watch([run for folder in folders for run in run_directories(folder)]):
+        record = read(run, parse, (planned or {}).get(run.path.name))
         # A study's ids tell what was run; a script's name folders as they like.
-        key = record.run_id if "job" in record.spec else record.run_id + cell(record.spec)
+        key = record.run_id if "job" in record.spec or not record.spec else record.run_id + cell(record.spec)
         if key in found:
             doubles.append(key)
             if _progress(record) <= _progress(found[key]):

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+# Documentation, and study files: what a run takes from its study stands in its run.json.
+NO_CODE = (".md", ".rst", ".yaml", ".yml")
+_BLOCK = re.compile(rb"^diff --git ", re.MULTILINE)
+_MOST_FILES = 100
 
 
 def source_state(folder: Path | None = None) -> dict[str, Any] | None:
     """`{commit, dirty}` of the git repository around `folder` (default: the working directory).
 
-    `dirty`: tracked files were changed since the commit. None outside a repository, or without git.
+    `dirty`: tracked files were changed since the commit; then also `changes_sha256` and `changed_files`, see
+    `code_changes`. None outside a repository, or without git.
     """
     folder = folder or Path.cwd()
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit.strip(), "dirty": bool(changed)}
+    state: dict[str, Any] = {"commit": commit.strip(), "dirty": bool(changed)}
+    if changed:
+        digest, files = code_changes(source_diff(folder, limit=sys.maxsize) or b"")
+        state |= {"changes_sha256": digest, "changed_files": list(files[:_MOST_FILES])}
+    return state
 
 
 def source_diff(folder: Path | None = None, limit: int = 10_000_000) -> bytes | None:
@@ -34,6 +46,21 @@ def source_diff(folder: Path | None = None, limit: int = 10_000_000) -> bytes | 
         return None
     data = text.encode(errors="surrogateescape")
     return data if len(data) <= limit else data[:limit] + b"\n[cut]\n"
+
+
+def code_changes(diff: bytes) -> tuple[str | None, tuple[str, ...]]:
+    """SHA-256 and files of the part of a `git diff` that is code; None where no part is.
+
+    A file is no code where its old and its new name end in one of `NO_CODE`.
+    """
+    digest, files = hashlib.sha256(), []
+    for block in _BLOCK.split(diff)[1:]:
+        names = block.split(b"\n", 1)[0].decode(errors="replace")
+        old, _, new = names.replace('"', "").partition(" b/")
+        if not old.endswith(NO_CODE) or not new.endswith(NO_CODE):
+            digest.update(block)
+            files.append(new or names)
+    return (digest.hexdigest(), tuple(files)) if files else (None, ())
 
 
 # What decides how a run is computed. No pattern may match a variable that holds a secret; see `_SECRET`.

@@ -25,7 +25,7 @@ learning_rate_start, learning_rate_peak, schedule, epochs, steps, final_train_lo
 final_train_accuracy, final_val_loss, final_val_accuracy, final_val_top5, final5_val_accuracy,
 best_val_accuracy, best_epoch, final_test_loss, final_test_accuracy, images_per_second,
 compute_seconds, allreduce_seconds, scaling_ratio, input_wait, wall_seconds, node_hours, segments,
-git_sha
+git_sha, code
 """
 
 
@@ -83,7 +83,7 @@ def test_results_of_a_completed_run(folder: Folder) -> None:
         "best_val_accuracy": "0.97", "best_epoch": "3", "final_test_loss": "0.25",
         "final_test_accuracy": "0.94", "images_per_second": "1234.5", "compute_seconds": "90",
         "allreduce_seconds": "30", "scaling_ratio": "3", "input_wait": "", "wall_seconds": "7200",
-        "node_hours": "4", "segments": "1", "git_sha": "abc123-dirty",
+        "node_hours": "4", "segments": "1", "git_sha": "abc123-dirty", "code": "A*",
     }  # fmt: skip
     assert row(folder.path) == expected
 

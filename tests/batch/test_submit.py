@@ -294,5 +294,7 @@ def test_the_source_is_kept_with_the_submission(site: Site) -> None:
     (site.folder / "train.py").write_text("def main(run):\n    print('changed')\n")
     assert site.submit(cwd=site.folder).returncode == 0
     (submission,) = submissions(site.study_folder)
-    assert submission.source == {"commit": git("rev-parse", "HEAD").strip(), "dirty": True}
+    assert submission.source is not None
+    assert submission.source["commit"] == git("rev-parse", "HEAD").strip()
+    assert (submission.source["dirty"], submission.source["changed_files"]) == (True, ["train.py"])
     assert "+    print('changed')" in (submission.folder / "source.diff").read_text()
