@@ -47,6 +47,7 @@ VERBS = {
     "preflight": Verb("horovod_lb.cli.preflight:preflight", "Let every rank of an allocation look around."),
     "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
     "compare": Verb("horovod_lb.cli.compare:compare", "Show how two studies or two code versions differ."),
+    "regimes": Verb("horovod_lb.cli.regimes:regimes", "Bracket large and huge batches; propose runs."),
     "report": Verb("horovod_lb.cli.report:report", "Write tables and figures as one HTML file."),
 }
 

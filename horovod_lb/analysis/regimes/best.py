@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from horovod_lb.analysis.choice import choose
-from horovod_lb.analysis.points import BATCH_AXES, Point, is_tuned
+from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point, is_tuned
 from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import Summary
-from horovod_lb.analysis.table import sort_key
+from horovod_lb.analysis.table import sort_key, text
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Best:
 
     `edge` is "lowest" or "highest" where the best is at an edge of what was tried, so that the optimum may
     lie beyond it, "only" where there was but one value, else None. `group` has the values of the axes that
-    are not tuned: each of their combinations has its own best.
+    are not tuned: each of their combinations has its own best. `points` are those that converged of all that
+    were compared.
     """
 
     batch_size: int
@@ -29,6 +30,7 @@ class Best:
     tried: tuple[float, ...]
     edge: str | None
     group: Mapping[str, Any] = field(default_factory=dict)
+    points: tuple[Point, ...] = ()
 
     @property
     def accuracy(self) -> Summary:
@@ -78,7 +80,8 @@ def best_by_batch(results: Results, axis: str) -> list[Best]:
             tried = tuple(sorted({value_of(point, axis) for point in finished}))
             value = value_of(best, axis)
             group = {name: best.named(results.axes)[name] for name in kept}
-            found.append(Best(size, value, best, tried, edge(value, tried), group))
+            converged = tuple(point for point in finished if point.accuracy.n >= max(1, point.n_diverged))
+            found.append(Best(size, value, best, tried, edge(value, tried), group, converged))
     return found
 
 
@@ -89,6 +92,49 @@ def edge(value: float, tried: tuple[float, ...]) -> str | None:
     if value == tried[-1]:
         return "highest"
     return "lowest" if value == tried[0] and value > 0 else None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A numeric `axis` whose best `value` is the "lowest" or "highest" tried, and the value `beyond` it that
+    goes on as far as the last two were apart.
+    """
+
+    axis: str
+    value: float
+    at: str
+    beyond: float
+
+    def __str__(self) -> str:
+        return f"{self.axis} {text(self.value)} is the {self.at} tried: a better one may lie beyond"
+
+
+def edges(point: Point, points: Sequence[Point], axes: Sequence[str]) -> tuple[Edge, ...]:
+    """The axes on which `point`, the best of `points` of one batch size, is at the edge of those points that
+    are like it on all other axes.
+    """
+    found = []
+    for axis in axes:
+        others = [name for name in axes if name not in (axis, LABEL)]
+        own = sort_key(point.named(axes)[name] for name in others)
+        beside = [
+            one.named(axes)[axis]
+            for one in points
+            if sort_key(one.named(axes)[name] for name in others) == own
+        ]
+        tried = tuple(sorted(set(beside))) if all(map(is_number, beside)) else ()
+        at = edge(point.named(axes)[axis], tried) if axis not in BATCH_AXES and len(tried) > 1 else None
+        if at:
+            last, before = (tried[-1], tried[-2]) if at == "highest" else (tried[0], tried[1])
+            found.append(Edge(axis, last, at, _beyond(last, before)))
+    return tuple(found)
+
+
+def _beyond(last: float, before: float) -> float:
+    """The next value after `before`, `last`: by the same factor, or the same step from 0."""
+    following = float(f"{last * last / before if before > 0 else 2 * last:.6g}")
+    whole = isinstance(last, int) and isinstance(before, int)
+    return max(round(following), 0) if whole else following
 
 
 def value_of(point: Point, axis: str) -> Any:
