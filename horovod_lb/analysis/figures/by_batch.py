@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 GUIDE: dict[str, Any] = {"color": "#8a8d90", "linewidth": 0.9}
 GUIDE_STYLES = ((0, (1, 1.5)), (0, (5, 2)))
+_BANDS: tuple[dict[str, Any], ...] = (
+    {"color": "#b9bcbf", "alpha": 0.4, "linewidth": 0},
+    {"color": "#56b4e9", "alpha": 0.3, "linewidth": 0},
+)
 _CROSS: dict[str, Any] = {"marker": "x", "markersize": 5, "linestyle": "none"}
 _POINTS = 60
 
@@ -56,7 +60,8 @@ class Series:
 @dataclass(frozen=True)
 class Chart:
     """What is common to the series: the vertical axis, what hollow spots and crosses mean, and guides, lines
-    that values would follow by a rule: y by batch size.
+    that values would follow by a rule: y by batch size. `bands` are named ranges of batch sizes, shaded;
+    `ends` cut the vertical axis there.
     """
 
     label: str
@@ -64,6 +69,8 @@ class Chart:
     hollow: str = ""
     missed: str = ""
     guides: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    bands: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ends: tuple[float, float] | None = None
 
 
 def groups(results: Results) -> tuple[list[str], list[str]]:
@@ -107,6 +114,8 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
     if any(one.missed for one in series):
         further.append((chart.missed, {**_CROSS, "color": INK}))
     shown = [Section(title, entries)] if len(series) > 1 else []
+    square = {"marker": "s", "markersize": 8, "linestyle": "none"}
+    further += [(text, {**square, **look}) for text, look in zip(chart.bands, _BANDS, strict=False)]
     beside, tall = legend_size(shown, further)
     width = PANEL if beside else COLUMN
     inches = min(width, chosen().inches) - 0.6
@@ -123,6 +132,8 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
         _limit(axes, series, chart)
         for (_, guide), style in zip(chart.guides.items(), GUIDE_STYLES, strict=False):
             _curve(axes, guide, sizes, across, {**GUIDE, "linestyle": style, "zorder": 1})
+        for (low, high), look in zip(chart.bands.values(), _BANDS, strict=False):
+            axes.axvspan(across.of(low), across.of(high), zorder=0, **look)
         set_x(axes, across, inches)
         axes.set_xlabel("global batch size (examples)")
         axes.set_ylabel(chart.label)
@@ -171,6 +182,9 @@ def _curve(
 
 def _limit(axes: Axes, series: Sequence[Series], chart: Chart) -> None:
     """Limits that show the values, whatever the guides do; room above for crosses."""
+    if chart.ends is not None:
+        axes.set_ylim(*chart.ends)
+        return
     ends = [
         end
         for one in series
