@@ -41,20 +41,22 @@ def interval_of_difference(here: Sequence[float], there: Sequence[float]) -> tup
     import numpy as np
 
     exact = max(len(here), len(there)) <= EXACT
-    first, first_weights = _resamples(len(here), exact=exact, stream=0)
-    second, second_weights = _resamples(len(there), exact=exact, stream=1)
-    ours, theirs = first @ np.asarray(here, np.float64), second @ np.asarray(there, np.float64)
-    if not exact:
-        return _tails(ours - theirs, first_weights)
-    return _tails(
-        np.subtract.outer(ours, theirs).ravel(), np.multiply.outer(first_weights, second_weights).ravel()
-    )
+    first, ours = _resamples(len(here), exact=exact, stream=0)
+    second, theirs = _resamples(len(there), exact=exact, stream=1)
+    means = first @ np.asarray(here, np.float64), second @ np.asarray(there, np.float64)
+    if ours is None or theirs is None:
+        return _tails(means[0] - means[1], None)
+    return _tails(np.subtract.outer(*means).ravel(), np.multiply.outer(ours, theirs).ravel())
 
 
-def _tails(means: Floats, weights: Floats) -> tuple[float, float]:
-    """The values below and above which 2.5 % of the resamples lie, and no more."""
+def _tails(means: Floats, weights: Floats | None) -> tuple[float, float]:
+    """The values below and above which 2.5 % of the resamples lie, and no more; None: all weigh alike."""
     import numpy as np
 
+    if weights is None:
+        place = int(TAIL * len(means))
+        ends = (place, len(means) - 1 - place)
+        return tuple(np.partition(means, ends)[list(ends)].tolist())
     order = np.argsort(means, kind="stable")
     below = np.cumsum(weights[order])
     above = np.cumsum(weights[order][::-1])
@@ -64,8 +66,10 @@ def _tails(means: Floats, weights: Floats) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=16)
-def _resamples(n: int, *, exact: bool, stream: int) -> tuple[Floats, Floats]:
-    """Resamples of n values as the share of each value in each, [resamples, n], and their probabilities."""
+def _resamples(n: int, *, exact: bool, stream: int) -> tuple[Floats, Floats | None]:
+    """Resamples of n values as the share of each value in each, [resamples, n], and their probabilities,
+    None for drawn ones.
+    """
     import numpy as np
 
     if exact:
@@ -77,4 +81,4 @@ def _resamples(n: int, *, exact: bool, stream: int) -> tuple[Floats, Floats]:
     chosen = (words % np.uint64(n)).astype(np.int64).reshape(DRAWS, n)
     counts = np.zeros((DRAWS, n))
     np.add.at(counts, (np.arange(DRAWS)[:, None], chosen), 1.0)
-    return counts / n, np.full(DRAWS, 1 / DRAWS)
+    return counts / n, None

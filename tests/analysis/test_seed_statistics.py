@@ -1,15 +1,18 @@
-"""Summaries against scipy.stats, published quantiles and sums written out."""
+"""Summaries against scipy.stats, recorded answers of statsmodels, printed quantiles, sums written out."""
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from horovod_lb.analysis.statistics import binomial_tail, student_quantile, summarize
+from horovod_lb.analysis.statistics import binomial_tail, student_quantile, summarize, welch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy's, on equal values
 
@@ -50,6 +53,53 @@ def test_hand_computed() -> None:
     half = 4.302652729696142 * 0.02 / math.sqrt(3)
     assert (found.mean, found.std) == pytest.approx((0.92, 0.02))
     assert (found.low, found.high) == pytest.approx((0.92 - half, 0.92 + half))
+
+
+@given(accuracies, accuracies)
+def test_intervals_of_unpaired_runs_are_welchs(here: list[float], there: list[float]) -> None:
+    if min(stats.tstd(here), stats.tstd(there)) < 1e-6:
+        return
+    expected = stats.ttest_ind(here, there, equal_var=False).confidence_interval(0.95)
+    (low, high), _ = welch(here, there)
+    assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-6, abs=1e-9)
+
+
+def test_welch_by_hand() -> None:
+    """s² = 0.0004 and 0.0002, n = 4 and 2: error² = 0.0001 + 0.0001.
+
+    (0.0002)² / (0.0001²/3 + 0.0001²/1) = 3 degrees of freedom.
+    """
+    side = 0.02 * math.sqrt(3) / 2  # four values of which two are as far up as the other two are down
+    here = [0.9 - side, 0.9 - side, 0.9 + side, 0.9 + side]
+    (low, high), _ = welch(here, [0.79, 0.81])
+    half = 3.182446305 * math.sqrt(0.0002)
+    assert (low, high) == pytest.approx((0.1 - half, 0.1 + half), abs=1e-9)
+
+
+def test_welch_needs_two_values_on_both_sides_and_equal_ones_have_no_width() -> None:
+    assert welch([0.5], [0.1, 0.2]) == ((None, None), (None, None))
+    assert welch([0.1, 0.2], []) == ((None, None), (None, None))
+    assert welch([0.75, 0.75], [0.5, 0.5, 0.5]) == ((0.25, 0.25), (0.25, 0.25))
+    # A side without spread adds no degrees of freedom to the other's.
+    (low, high), _ = welch([0.4, 0.6], [0.5, 0.5, 0.5])
+    assert (low, high) == pytest.approx((-1.270620474, 1.270620474))
+
+
+ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "statistics.npz")
+
+
+@pytest.mark.parametrize("number", range(int(ORACLE["cases"])))
+def test_answers_are_those_of_statsmodels(number: int) -> None:
+    """Mean, standard deviation, intervals of a mean, of paired and of unpaired differences."""
+    case = json.loads(str(ORACLE[f"case{number}"]))
+    here, there = case["here"], case["there"]
+    found = summarize(here)
+    assert [found.mean, found.std, found.low, found.high] == pytest.approx(case["summary"], rel=1e-9)
+    (low, high), _ = welch(here, there)
+    assert [low, high] == pytest.approx(case["unpaired"], rel=1e-9)
+    if len(here) == len(there):
+        found = summarize([a - b for a, b in zip(here, there, strict=True)])
+        assert [found.low, found.high] == pytest.approx(case["paired"], rel=1e-8)
 
 
 def test_one_value_has_no_spread_and_none_has_nothing() -> None:
