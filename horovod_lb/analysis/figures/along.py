@@ -15,7 +15,7 @@ from horovod_lb.analysis.figures.choices import WIDTHS, chosen
 from horovod_lb.analysis.figures.finals import counts
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels, share_y
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import height, scale, set_log, set_x
+from horovod_lb.analysis.figures.ticks import height, scale, set_even, set_log, set_x
 from horovod_lb.analysis.points import BATCH_AXES, Point
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import summarize
@@ -219,6 +219,7 @@ def _limit(
         low, high = max(low, -below * air), min(high, 100 + above * air)
     for axes in panels:
         axes.set_ylim(low, high)
+        set_even(axes)
 
 
 def _level_entries(levels: Sequence[tuple[str, float]]) -> list[tuple[str, dict[str, Any]]]:

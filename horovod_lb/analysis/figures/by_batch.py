@@ -12,7 +12,7 @@ from horovod_lb.analysis.figures.along import COLUMN, PANEL
 from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import Scale, height, scale, set_log, set_x
+from horovod_lb.analysis.figures.ticks import Scale, height, scale, set_even, set_log, set_x
 from horovod_lb.analysis.points import BATCH_AXES
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.wide import label
@@ -125,6 +125,8 @@ def draw(series: Sequence[Series], chart: Chart, title: str) -> Figure:
         )
         if chart.logarithmic:
             set_log(axes, "y")
+        else:
+            set_even(axes)
         for index, (one, color, marker) in enumerate(looks):
             # Side by side, so that bars of equal values do not cover each other.
             shift = (index - (len(series) - 1) / 2) * across.gap * min(0.05, 0.3 / len(series))

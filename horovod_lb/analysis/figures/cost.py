@@ -12,7 +12,7 @@ from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.finals import INTERVAL, counts, finals
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import set_log
+from horovod_lb.analysis.figures.ticks import set_even, set_log
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import Summary, summarize
@@ -118,6 +118,7 @@ def _limit(axes: Axes, priced: Sequence[Priced]) -> None:
     low, high = min(means), max(means)
     air = 0.12 * (high - low) or 0.5
     axes.set_ylim(low - air, min(high + air, 100.5))
+    set_even(axes)
 
 
 def _all(results: Results) -> list[Drawn]:

@@ -15,7 +15,7 @@ from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.finals import INTERVAL, counts
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels
 from horovod_lb.analysis.figures.style import MARKERS, palette, styled
-from horovod_lb.analysis.figures.ticks import scale, set_log, set_x
+from horovod_lb.analysis.figures.ticks import scale, set_even, set_log, set_x
 from horovod_lb.analysis.points import BATCH_AXES
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
@@ -82,6 +82,7 @@ def throughput(results: Results, *, weak: bool) -> Drawn | None:
             _lines(speed, efficiency, one, across.at, color, marker)
         efficiency.axhline(100, linestyle=(0, (5, 2)), **GUIDE)
         efficiency.set_ylim(0, max(110.0, 1.05 * efficiency.get_ylim()[1]))
+        set_even(efficiency)
         for axes, text in ((speed, "throughput (images/s)"), (efficiency, "efficiency (%)")):
             set_x(axes, across, width - 0.6)
             axes.set_xlabel(f"{word}s")

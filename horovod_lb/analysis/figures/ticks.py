@@ -90,6 +90,15 @@ def set_x(axes: Axes, scale: Scale, inches: float) -> None:
             label.set(rotation=35, ha="right", rotation_mode="anchor")
 
 
+def set_even(axes: Axes) -> None:
+    """Ticks of a linear vertical axis that depend on its limits alone: those that depend on its length too
+    may become wider once the layout has made room for them.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+
+
 def set_log(axes: Axes, which: Literal["x", "y"]) -> None:
     """Makes an axis logarithmic, with plain numbers at 1, 2 and 5 times powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
