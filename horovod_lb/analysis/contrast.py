@@ -31,10 +31,14 @@ class Difference(NamedTuple):
 def settings(matches: Sequence[Match], axes: Sequence[str]) -> list[Difference]:
     """The settings that differ in any two points that are compared, other than the axes they are matched by.
 
-    Runs of a study say all of them; where one side is of scripts or tables, what they say is compared.
+    Runs of a study say all of them, those of scripts and tables some: between sides of different kinds, what
+    both say is compared.
     """
     compared = _compared(matches)
-    whole = [all("job" in run.spec for runs in compared for run in runs[side]) for side in (0, 1)]
+    kinds = [
+        {("job" in run.spec, bool(run.said)) for runs in compared for run in runs[side]} for side in (0, 1)
+    ]
+    whole = all(kind == {(True, False)} for kind in kinds)
 
     def of_run(run: Record) -> Mapping[str, Any]:
         found = {
@@ -42,14 +46,13 @@ def settings(matches: Sequence[Match], axes: Sequence[str]) -> list[Difference]:
             for key, value in flat({name: run.spec.get(name) for name in _SECTIONS})
             if key not in _PLACES and value is not None
         }
-        return found if all(whole) else {**found, **(run.spec.get("derived") or {})}
+        return found if whole else {**found, **(run.spec.get("derived") or {})}
 
     matched = tuple(f"{axis}." for axis in axes)
-    said = whole[0] != whole[1]
     return [
         found
         for found in _differences(compared, of_run)
-        if not f"{found.key}.".startswith(matched) and (not said or (found.a and found.b))
+        if not f"{found.key}.".startswith(matched) and (kinds[0] == kinds[1] or (found.a and found.b))
     ]
 
 

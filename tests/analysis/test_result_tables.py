@@ -53,7 +53,7 @@ def test_to_frame_keeps_values() -> None:
 def test_latex_and_markdown_are_escaped() -> None:
     table = Table(("run_id", "point"), [{"run_id": "a_b", "point": r"50 % & $x$ | <b> #1 {2} ~ ^ \cmd"}])
     latex = table.to_latex("100 % of a_b", "tab:x")
-    assert r"a\_b & 50 \% \& \$x\$ | \textless{}b\textgreater{} \#1 \{2\} \textasciitilde{}" in latex
+    assert r"a\_b & 50 \% \& \$x\$ \textbar{} \textless{}b\textgreater{} \#1 \{2\} \textasciitilde{}" in latex
     assert r"\textasciicircum{} \textbackslash{}cmd \\" in latex
     assert r"\caption{100 \% of a\_b}" in latex
     line = table.to_markdown().splitlines()[2]
