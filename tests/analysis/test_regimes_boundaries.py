@@ -211,7 +211,9 @@ def test_the_best_technique_counts_and_its_rate_at_the_edge_is_named(runs: Runs)
 
 
 def test_the_best_of_several_holds_less_surely_than_the_only_one(runs: Runs) -> None:
-    """A maximum of m means is above the threshold by chance m times as easily: 1 − m·(1 − confidence)."""
+    """A maximum of m means is above the threshold by chance m times as easily: 1 − m·(1 − confidence). Where
+    others are above it too (Simes), the k-th best counts m/k times.
+    """
     runs.at(256, 0.99)
     runs.at(512, 0.9865, kind="lars")
     runs.at(512, 0.97, kind="lamb")
@@ -224,6 +226,10 @@ def test_the_best_of_several_holds_less_surely_than_the_only_one(runs: Runs) -> 
     alone = above(here, base.accuracies, 0.995)
     assert alone is not None and judged.confidence is not None
     assert judged.holds and judged.confidence == pytest.approx(1 - 3 * (1 - alone))
+    runs.at(512, 0.9865, kind="sgd")
+    results = runs.collect(baseline={"recipe.batch_size": 256})
+    (judged,) = huge_batch(results, base).judged
+    assert judged.confidence == pytest.approx(1 - 4 / 2 * (1 - alone))
 
 
 def test_a_bracket_is_as_sure_as_both_of_its_ends(runs: Runs) -> None:

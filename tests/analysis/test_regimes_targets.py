@@ -98,7 +98,7 @@ def test_else_it_is_a_part_of_the_baselines_accuracy(folder: Folder) -> None:
     assert found is not None
     assert found.column == "val_accuracy"
     assert found.value == pytest.approx(0.995 * 0.82)
-    assert "batch size 256, the smallest" in found.why
+    assert "the smallest batch size" in found.why
     found = target_of(with_source(collect(folder.path), baseline={"recipe.batch_size": 1024}))
     assert found is not None
     assert found.value == pytest.approx(0.995 * 0.9)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, Point
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 
 def batch_size_of(point: Point) -> int | None:
@@ -48,7 +50,7 @@ def baseline_of(results: Results) -> tuple[Point, str] | None:
     if results.source.baseline:
         how = "the study's baseline"
     else:
-        how = f"batch size {batch_size_of(found):,}, the smallest (the study names no baseline)"
+        how = "the smallest batch size, for the study names no baseline"
     return found, how + (f", the best of its {len(candidates)} points" if len(candidates) > 1 else "")
 
 

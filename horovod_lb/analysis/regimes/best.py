@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point, is_tuned
 from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import Summary
 from horovod_lb.analysis.table import sort_key, text
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 
 @dataclass(frozen=True)

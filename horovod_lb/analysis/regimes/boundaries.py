@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
 from horovod_lb.analysis.regimes.batches import baseline_of, batch_size_of, by_batch_size, is_number
 from horovod_lb.analysis.regimes.best import Edge, edges
 from horovod_lb.analysis.regimes.criterion import SURE, above, below
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key, text
 from horovod_lb.runs import State
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 ACCURACY, LOSS = 0.995, 1.2
 _SAME_RATE = 1e-3
@@ -236,7 +238,7 @@ def _judge(
     if not finished:
         return None
     point = choose(finished) or finished[0]
-    values = [*_finals(point, "val_accuracy"), *[0.0] * point.n_diverged]
+    values = _with_diverged(point)
     accuracy = statistics.fmean(values)
     sure, holds = above(values, base.accuracies, ACCURACY), accuracy >= ACCURACY * base.accuracy
     notes = [f"{point.n_diverged} of {len(values)} runs diverged"] if point.n_diverged else []
@@ -250,11 +252,10 @@ def _judge(
         sure_loss = below(losses, base.losses, LOSS)
         holds = holds and loss <= LOSS * statistics.fmean(base.losses)
         confidence = _both(sure, sure_loss) if holds else _either(sure, sure_loss)
-    elif sure is None:
-        confidence = None
+    elif holds:
+        confidence = _any(above(_with_diverged(one), base.accuracies, ACCURACY) for one in finished)
     else:
-        # The best of m points is above by chance m times as easily.
-        confidence = max(0.0, 1 - len(finished) * (1 - sure)) if holds else 1 - sure
+        confidence = None if sure is None else 1 - sure
     at_edge = edges(point, finished, axes)
     return Judged(size, point, holds, confidence, accuracy, loss, len(finished), tuple(notes), at_edge)
 
@@ -269,6 +270,21 @@ def _either(*held: float | None) -> float | None:
     """How sure it is that at least one of the criteria does not hold (Bonferroni)."""
     known = [value for value in held if value is not None]
     return max(0.0, 1 - len(held) * min(known)) if len(known) == len(held) else None
+
+
+def _any(held: Iterable[float | None]) -> float | None:
+    """How sure it is that one of several points holds, by Simes' test: the best of m is above by chance the
+    more easily the larger m is, unless others are above as well. Points with one seed count among the m.
+    """
+    wrong = sorted(1.0 if value is None else 1 - value for value in held)
+    if wrong[0] == 1.0:
+        return None
+    return max(0.0, 1 - min(len(wrong) * value / rank for rank, value in enumerate(wrong, 1)))
+
+
+def _with_diverged(point: Point) -> list[float]:
+    """The final accuracies of a point's runs, those that diverged as 0."""
+    return [*_finals(point, "val_accuracy"), *[0.0] * point.n_diverged]
 
 
 def _finals(point: Point, column: str) -> list[float]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.regimes.best import Best, best_by_batch, value_of
 from horovod_lb.analysis.regimes.fits import PowerLaw, power_law
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 WARMUP = ("recipe.warmup.epochs", "warmup_epochs")
 RATE = ("recipe.reference.learning_rate", "learning_rate_peak", "learning_rate")

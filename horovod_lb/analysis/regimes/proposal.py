@@ -6,13 +6,15 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
 from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
 from horovod_lb.analysis.regimes.boundaries import ACCURACY, Baseline, Boundary, Judged
 from horovod_lb.analysis.regimes.criterion import SURE
-from horovod_lb.analysis.results import Results
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 MOST_SEEDS = 20
 FEW_SEEDS = 3

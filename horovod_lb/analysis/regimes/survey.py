@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.regimes.batches import batch_size_of, by_batch_size, is_number
@@ -21,9 +21,11 @@ from horovod_lb.analysis.regimes.fits import CriticalBatch, epochs_by_batch
 from horovod_lb.analysis.regimes.laws import RATE, WARMUP, Law, laws
 from horovod_lb.analysis.regimes.proposal import Proposal, propose
 from horovod_lb.analysis.regimes.targets import QUANTITIES, Target, ToTarget, target_of, to_target
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import Table
 from horovod_lb.runs import State
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 _LARGE = ("holds", "confidence", "accuracy", "loss", "n", "n_diverged")
 _HUGE = ("holds", "confidence", "accuracy", "n", "n_diverged", "points")

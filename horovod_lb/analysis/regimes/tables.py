@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.present import Presented
 from horovod_lb.analysis.published import published
@@ -11,9 +11,11 @@ from horovod_lb.analysis.regimes.criterion import in_words
 from horovod_lb.analysis.regimes.survey import Survey, batch_sizes, survey
 from horovod_lb.analysis.regimes.targets import QUANTITIES, targets_table
 from horovod_lb.analysis.regimes.words import boundary_sentence, number
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import Table
 from horovod_lb.analysis.wide import label
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 RECORDS = ("imagenet", "resnet50")
 """The data set and the model of the published speed records."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.regimes.batches import baseline_of, is_number
-from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import summarize
 from horovod_lb.analysis.table import Table
 from horovod_lb.runs import State
+
+if TYPE_CHECKING:
+    from horovod_lb.analysis.results import Results
 
 FRACTION = 0.995
 """Of the baseline's accuracy: the target where a study names none (You et al. 2020, Definition 2.1)."""
