@@ -16,7 +16,7 @@ from horovod_lb.analysis.matching import Match, Matching, describe, match
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.runs import runs_table
-from horovod_lb.analysis.statistics import welch
+from horovod_lb.analysis.statistics import CONFIDENCE, welch
 from horovod_lb.analysis.table import Table, markdown
 from horovod_lb.runs.atomic import write_text
 
@@ -77,8 +77,8 @@ class Comparison:
         """The tables for people: the points, and what else differs where anything does."""
         shown = [present.comparison(self.table, self.matching.axes, self.names)]
         for name, caption, differing in (
-            ("settings", "Settings that differ.", self.settings),
-            ("versions", "Software and machines that differ.", self.versions),
+            ("setting", "Settings that differ.", self.settings),
+            ("version", "Software and machines that differ.", self.versions),
         ):
             if differing:
                 shown.append(present.contrast(name, caption, differing, self.names))
@@ -90,13 +90,30 @@ class Comparison:
         for name, other, alone in zip(self.names, self.names[::-1], self._alone(), strict=True):
             if alone:
                 points = "; ".join(map(describe, alone[:_SHOWN])) + ("; ..." if len(alone) > _SHOWN else "")
-                has = "point of {} has" if len(alone) == 1 else "points of {} have"
-                notes.append(f"{len(alone):,} {has.format(name)} no counterpart in {other}: {points}.")
-        if not any(row.get("mean_difference") is not None for row in self.table.rows):
-            notes.append("No point has results on both sides yet.")
+                has = "has" if len(alone) == 1 else "have"
+                notes.append(f"{_count(len(alone))} of {name} {has} no counterpart in {other}: {points}.")
+        notes.append(self._verdict())
         for name, results in zip(self.names, self.results, strict=True):
             notes += [f"{name}: {note}" for note in results.notes()]
         return notes
+
+    def _verdict(self) -> str:
+        """All points together: better, worse, and how many intervals leave out zero."""
+        differences = [row["mean_difference"] for row in self.table.rows if row.get("method")]
+        intervals = [
+            (row["ci95_low"], row["ci95_high"])
+            for row in self.table.rows
+            if row.get("ci95_low") is not None and row["ci95_low"] < row["ci95_high"]
+        ]
+        if not differences:
+            return "No point has results on both sides yet."
+        better, worse = (sum(sign * value > 0 for value in differences) for sign in (1, -1))
+        text = f"{self.names[1]} is better in {better} and worse in {worse} of {_count(len(differences))}"
+        if not intervals:
+            return f"{text}; none has an interval, which takes two seeds."
+        apart = sum(low > 0 or high < 0 for low, high in intervals)
+        chance = f"{(1 - CONFIDENCE) * len(intervals):.2g}"
+        return f"{text}; {apart} of {len(intervals)} intervals leave out 0 ({chance} by chance alone)."
 
     def _alone(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The points of either side that have no counterpart."""
@@ -131,6 +148,10 @@ class Comparison:
             "versions": {found.key: {"a": found.a, "b": found.b} for found in self.versions},
             "notes": self.notes(),
         }
+
+
+def _count(points: int) -> str:
+    return f"{points:,} point{'' if points == 1 else 's'}"
 
 
 def compare(

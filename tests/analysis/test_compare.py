@@ -109,12 +109,32 @@ def test_what_has_no_counterpart_is_said(both: tuple[Folder, Folder]) -> None:
     assert "a: 8 runs: 7 completed, 1 failed." in notes
 
 
+def test_all_points_together(both: tuple[Folder, Folder]) -> None:
+    """Better at 64 and 128, and neither interval leaves out 0."""
+    rest = "0 of 2 intervals leave out 0 (0.1 by chance alone)."
+    assert f"b is better in 2 and worse in 0 of 2 points; {rest}" in compared(both).notes()
+    assert f"a is better in 0 and worse in 2 of 2 points; {rest}" in compared(both[::-1]).notes()
+
+
+def test_an_interval_that_leaves_out_zero_is_counted(tmp_path: Path) -> None:
+    a, b = made(tmp_path, "a"), made(tmp_path, "b")
+    runs(a, {BATCH: 64}, {0: 0.90, 1: 0.91, 2: 0.92})
+    runs(b, {BATCH: 64}, {0: 0.80, 1: 0.82, 2: 0.82})
+    # -0.10, -0.09, -0.10: mean -0.0967, half = 4.302652730 · 0.005774/√3 = 0.0143.
+    assert any(
+        "worse in 1 of 1 point; 1 of 1 intervals leave out 0" in note for note in compared((a, b)).notes()
+    )
+
+
 def test_one_pair_has_a_difference_and_no_interval(tmp_path: Path) -> None:
     a, b = made(tmp_path, "a"), made(tmp_path, "b")
     runs(a, {BATCH: 64}, {0: 0.75})
     runs(b, {BATCH: 64}, {0: 0.5, 1: 0.25})
     (row,) = compared((a, b)).table.rows
     assert (row["method"], row["n"], row["mean_difference"], row["ci95_low"]) == ("paired", 1, -0.25, None)
+    assert any(
+        note.endswith("none has an interval, which takes two seeds.") for note in compared((a, b)).notes()
+    )
 
 
 def test_one_pair_among_several_unpaired_runs_gives_way_to_welch(tmp_path: Path) -> None:
