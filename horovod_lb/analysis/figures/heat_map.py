@@ -70,7 +70,15 @@ def heat_map(results: Results) -> Drawn | None:
                 (_key(results, point, pair.across), _key(results, point, pair.up)): point for point in points
             }
             _cells(axes, at, acrosses, ups, colors, digits)
-        _name_axes(all_axes, columns, pair, names, _names(pair.across, acrosses, 18), cell)
+        _name_axes(
+            all_axes,
+            columns,
+            pair,
+            names,
+            _names(pair.across, acrosses, 18),
+            cell,
+            int(tall * len(ups) / 0.065) + 3,
+        )
         _color_bar(figure, all_axes, colors, results.points)
         add_legend(figure, [], _entries(results.points))
     in_cells = (
@@ -216,6 +224,7 @@ def _name_axes(
     ups: Sequence[str],
     acrosses: Sequence[str],
     cell: float,
+    letters: int,
 ) -> None:
     longest = max(len(line) for name in acrosses for line in name.split("\n"))
     turned = 0.066 * (longest + 1) > cell
@@ -225,7 +234,7 @@ def _name_axes(
         if index % columns:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel(axis_label(pair.up))
+            axes.set_ylabel(fill(axis_label(pair.up), letters))
         if index >= len(panels) - columns:
             axes.set_xlabel(axis_label(pair.across))
         for label in axes.get_xticklabels() if turned else ():

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.figures.along import COLUMN, PANEL
@@ -110,7 +111,8 @@ def time_shares(results: Results) -> Drawn | None:
         return None
     rows = [bars[key] for key in sorted(bars)]
     several = len({key[0] for key in bars}) > 1
-    labels = [_bar_name(runs[0], several) for runs in rows]
+    labels = [fill(_bar_name(runs[0], several), 36 if chosen().width == "page" else 22) for runs in rows]
+    lines = [label.count("\n") + 1 for label in labels]
     colors = palette(len(_PARTS))
     entries: list[tuple[str, dict[str, Any]]] = [
         (part, {"color": color, "marker": "s", "markersize": 7, "linestyle": "none"})
@@ -119,8 +121,8 @@ def time_shares(results: Results) -> Drawn | None:
     with styled():
         figure, (axes,) = panels(
             [""],
-            width=1.6 + 0.062 * max(map(len, labels)),
-            height=0.55 + 0.22 * len(rows),
+            width=1.6 + 0.062 * max(len(line) for label in labels for line in label.split("\n")),
+            height=max(1.3, 0.55 + (0.08 + 0.14 * max(lines)) * len(rows)),
             beside=legend_size([], entries).width,
         )
         for row, runs in enumerate(rows):

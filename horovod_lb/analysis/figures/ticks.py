@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _WIDE = 20
 _CHARACTER = 0.066
 _LINE = 24
+_ANGLE = 40
+_SLANTED = 0.2  # inches from one turned label to the next
 
 
 class Scale(NamedTuple):
@@ -78,16 +81,16 @@ def height(scale: Scale, inches: float) -> float:
 def set_x(axes: Axes, scale: Scale, inches: float) -> None:
     """Ticks at the values of `scale` on an axis about `inches` long.
 
-    Where labels would touch, numbers at equal distances have a label at every second, third, ... tick, and
-    all others are turned.
+    Where labels would touch, numbers at equal distances have a label at every second, third, ... tick; all
+    others are turned, and those that would touch even so have a tick alone.
     """
     axes.set_xlim(*scale.limits())
     labels = _labels(scale, inches)
-    axes.set_xticks(list(scale.at.values()), scale.labels if labels is None else labels)
+    axes.set_xticks(list(scale.at.values()), labels or _spaced(scale, inches))
     axes.minorticks_off()
     if labels is None:
         for label in axes.get_xticklabels():
-            label.set(rotation=35, ha="right", rotation_mode="anchor")
+            label.set(rotation=_ANGLE, ha="right", rotation_mode="anchor")
 
 
 def set_even(axes: Axes) -> None:
@@ -123,6 +126,17 @@ def _labels(scale: Scale, inches: float) -> list[str] | None:
         if all(right - left >= _needed(one, other) for (left, one), (right, other) in pairwise(kept)):
             return [label if index % step == 0 else "" for index, label in enumerate(scale.labels)]
     return scale.labels if len(places) == 1 else None
+
+
+def _spaced(scale: Scale, inches: float) -> list[str]:
+    """The labels for turned ones: those that would touch the one before are empty."""
+    kept: list[str] = []
+    last = -math.inf
+    for place, label in zip(scale.places(inches), scale.labels, strict=True):
+        free = place - last >= _SLANTED * (1 + label.count("\n"))
+        kept.append(label if free else "")
+        last = place if free else last
+    return kept
 
 
 def _needed(one: str, other: str) -> float:
