@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from horovod_lb.analysis.parquet import TEXT
 from horovod_lb.analysis.points import distinguishing
 from horovod_lb.analysis.record import Record, judged
 from horovod_lb.analysis.results import Results
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 
 BATCH_COLUMNS = ("batch_size", "recipe.batch_size")
-_TEXT = frozenset(
-    ("run_id", "study", "state", "outcome", "reason", "machine", "model", "dataset", "optimizer", "scaling",
-     "warmup_kind", "schedule", "git_sha", "code")
-)  # fmt: skip
 _SETTINGS = ("model", "dataset", "optimizer", "sam", *RECIPE_COLUMNS)
 # Columns of runs.csv that stand in the exit record of a run folder, by their names there.
 _EXIT = {
@@ -280,7 +277,7 @@ def _value(column: str, cell: str) -> Any:
     """The value that `table.cell` wrote."""
     if cell == "":
         return None
-    if column in _TEXT:
+    if column in TEXT:
         return cell
     for read in (int, float):
         try:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from horovod_lb import __version__
+from horovod_lb.analysis.code import states
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.source import Source
 from horovod_lb.analysis.table import cell
@@ -26,16 +27,29 @@ def provenance(source: Source, records: Sequence[Record], digests: Mapping[str, 
     if source.study_file:
         study["file"] = source.study_file.name
         study["sha256"] = hashlib.sha256(source.study_file.read_bytes()).hexdigest()
+    study |= {
+        "baseline": dict(source.baseline),
+        "tuned": None if source.tuned is None else list(source.tuned),
+        "target": dict(source.target),
+        "figures": list(source.figures),
+        "published": source.published,
+    }
     same, different = compare(records)
     return {
         "schema": 1,
         "horovod_lb": __version__,
         "study": study,
+        "asked": dict(source.asked),
         "run_folders": [str(folder) for folder in source.folders],
         "runs": dict(sorted(Counter(record.state.value for record in records).items())),
         "newest_result": newest_result(records),
         "same_in_all_runs": same,
         "different": different,
+        "code": {
+            mark: {**source.codes[mark].about(), "runs": len(runs)}
+            for mark, runs in states(records).items()
+            if mark in source.codes
+        },
         "tables_sha256": dict(digests),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -16,17 +15,13 @@ from horovod_lb.analysis.code import VARIABLE as ALLOW_DIRTY
 from horovod_lb.analysis.code import marked, require_one_dirty, sentence
 from horovod_lb.analysis.differences import baseline_points, differences_table
 from horovod_lb.analysis.points import Point, accuracy_table, axes_of, points_of
-from horovod_lb.analysis.provenance import provenance
 from horovod_lb.analysis.record import Record, problems
-from horovod_lb.analysis.regimes import tables as regimes
-from horovod_lb.analysis.regimes.survey import Survey
 from horovod_lb.analysis.runs import epochs_table, in_order, runs_table, steps_table
 from horovod_lb.analysis.source import Parser, Source, Watch, gather
 from horovod_lb.analysis.table import Table, cell
 from horovod_lb.analysis.wide import Wide, wide
 from horovod_lb.errors import RequestError
 from horovod_lb.runs import State
-from horovod_lb.runs.atomic import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -60,15 +55,7 @@ class Results:
             "error_wide": self.grid.table(error=True),
             "differences": differences_table(self.points, self.axes, self.source.baseline),
             "best": best_table(self.points, self.axes, self.source.tuned),
-            **(regimes.tables(self.survey) if self.survey else {}),
         }
-
-    @cached_property
-    def survey(self) -> Survey | None:
-        """What the runs tell of how far the batch size can be raised; None for a study of one batch size and
-        without a target.
-        """
-        return regimes.survey_of(self)
 
     def presented(self) -> list[present.Presented]:
         """The tables for people; differences only where there are points to compare with the baseline."""
@@ -80,7 +67,7 @@ class Results:
         ]
         if self.tables["differences"].rows:
             shown.append(present.differences(self.tables["differences"], self.axes, self.source.baseline))
-        return [*shown, *(regimes.presented(self.survey) if self.survey else ())]
+        return shown
 
     def notes(self) -> list[str]:
         """What a reader of the tables must know: how many runs there are in which state, and what was left
@@ -107,22 +94,11 @@ class Results:
         notes += [*([code] if code else ()), *problems(self.records)]
         return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
 
-    def write(self, out: Path) -> None:
-        """Writes all tables and `provenance.json` into `out`; each file is replaced whole or left as it
-        was.
-        """
-        (out / "tables").mkdir(parents=True, exist_ok=True)
-        digests = {}
-        for name, table in self.tables.items():
-            content = table.to_csv()
-            write_text(out / f"{name}.csv", content)
-            digests[f"{name}.csv"] = hashlib.sha256(content.encode()).hexdigest()
-        for name, caption, table in self.presented():
-            write_text(out / "tables" / f"{name}.md", table.to_markdown(caption))
-            write_text(
-                out / "tables" / f"{name}.tex", table.to_latex(caption, f"tab:{self.source.file_name}-{name}")
-            )
-        write_json(out / "provenance.json", provenance(self.source, self.records, digests))
+    def write(self, out: Path, *, parquet: bool = False) -> None:
+        """Writes all tables and `provenance.json` into `out`; see `written.write`."""
+        from horovod_lb.analysis.written import write
+
+        write(self, out, parquet=parquet)
 
 
 def collect(
@@ -154,7 +130,14 @@ def collect(
         records = kept
     if not (allow_dirty or os.environ.get(ALLOW_DIRTY)):
         require_one_dirty(records, codes)
-    return Results(replace(source, records=tuple(records), codes=codes, notes=notes), axes, tuple(records))
+    asked = {
+        "target": str(target),
+        "runs": [str(root) for root in roots],
+        "set": list(overrides),
+        "where": where,
+    }
+    source = replace(source, records=tuple(records), codes=codes, asked=asked, notes=notes)
+    return Results(source, axes, tuple(records))
 
 
 def _select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:

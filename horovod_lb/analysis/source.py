@@ -27,8 +27,8 @@ class Source:
     `folders` are where they were looked for, `tuned` the axes whose best value counts (None: see
     `best.best_table`), `figures` those the study asks for (none: the
     usual ones), `published` the published results that stand beside its own, `target` the value of a column
-    of `epochs.csv` that counts as reached, `codes` what the marks in the column `code` stand for, `notes`
-    sentences on what was left out and why.
+    of `epochs.csv` that counts as reached, `codes` what the marks in the column `code` stand for, `asked`
+    what `collect` was called with, `notes` sentences on what was left out and why.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Source:
     published: str | None = None
     target: Mapping[str, float] = field(default_factory=dict)
     codes: Mapping[str, Code] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

@@ -32,26 +32,66 @@ Where = Annotated[
     str | None,
     typer.Option("--where", metavar="EXPR", help="Only the runs for which this holds, e.g. 'seed < 3'."),
 ]
+AllowDirty = Annotated[
+    bool, typer.Option("--allow-dirty", help="Mix runs of several states of the code, not all committed.")
+]
+Parquet = Annotated[
+    bool, typer.Option("--parquet", help="Write every table as Parquet, too, with typed columns.")
+]
 
 
 def collect(
-    target: Target, runs: Runs = None, out: Out = None, set_: Set = None, where: Where = None
+    target: Target,
+    runs: Runs = None,
+    out: Out = None,
+    set_: Set = None,
+    where: Where = None,
+    allow_dirty: AllowDirty = False,
+    parquet: Parquet = False,
 ) -> None:
     """Gather runs in whatever state they are into the result tables, and print the accuracy table."""
-    results, folder = write_tables(target, runs, out, set_, where)
+    results, folder = write_tables(target, runs, out, set_, where, allow_dirty=allow_dirty, parquet=parquet)
     show(results)
     print(f"Tables: {folder}")
 
 
 def write_tables(
-    target: str, runs: list[Path] | None, out: Path | None, overrides: list[str] | None, where: str | None
+    target: str,
+    runs: list[Path] | None,
+    out: Path | None,
+    overrides: list[str] | None,
+    where: str | None,
+    *,
+    allow_dirty: bool = False,
+    parquet: bool = False,
 ) -> tuple[Results, Path]:
-    """Collects `target` and writes its tables; returns the results and their folder."""
-    from horovod_lb.analysis import collect as gather_results
+    """Collects `target` and writes its tables; returns the results and their folder.
 
-    results = gather_results(target, runs or (), overrides=overrides or (), where=where, watch=watch_reading)
+    What was read of each run is kept in the folder, in `.collect-cache`.
+    """
+    from horovod_lb.analysis import collect as gather_results
+    from horovod_lb.analysis.cache import FILE_NAME, Cache
+    from horovod_lb.analysis.rows import Parsed
+
+    cache = Cache()
+
+    def parser(name: str) -> Callable[[bytes, str], Parsed]:
+        nonlocal cache
+        cache = Cache.load((out or Path("results") / name) / FILE_NAME)
+        return cache.parse
+
+    results = gather_results(
+        target,
+        runs or (),
+        overrides=overrides or (),
+        where=where,
+        watch=watch_reading,
+        parser=parser,
+        allow_dirty=allow_dirty,
+    )
     folder = out or Path("results") / results.source.file_name
-    results.write(folder)
+    results.write(folder, parquet=parquet)
+    cache.save(folder / FILE_NAME, results.tables["epochs"].columns[1:])
     return results, folder
 
 
