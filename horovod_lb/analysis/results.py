@@ -16,6 +16,8 @@ from horovod_lb.analysis.code import marked, require_one_dirty, sentence
 from horovod_lb.analysis.differences import baseline_points, differences_table
 from horovod_lb.analysis.points import Point, accuracy_table, axes_of, points_of
 from horovod_lb.analysis.record import Record, problems
+from horovod_lb.analysis.regimes import tables as regimes
+from horovod_lb.analysis.regimes.survey import Survey
 from horovod_lb.analysis.runs import epochs_table, in_order, runs_table, steps_table
 from horovod_lb.analysis.source import Parser, Source, Watch, gather
 from horovod_lb.analysis.table import Table, cell
@@ -55,7 +57,15 @@ class Results:
             "error_wide": self.grid.table(error=True),
             "differences": differences_table(self.points, self.axes, self.source.baseline),
             "best": best_table(self.points, self.axes, self.source.tuned),
+            **(regimes.tables(self.survey) if self.survey else {}),
         }
+
+    @cached_property
+    def survey(self) -> Survey | None:
+        """What the runs tell of how far the batch size can be raised; None for a study of one batch size and
+        without a target.
+        """
+        return regimes.survey_of(self)
 
     def presented(self) -> list[present.Presented]:
         """The tables for people; differences only where there are points to compare with the baseline."""
@@ -67,7 +77,7 @@ class Results:
         ]
         if self.tables["differences"].rows:
             shown.append(present.differences(self.tables["differences"], self.axes, self.source.baseline))
-        return shown
+        return [*shown, *(regimes.presented(self.survey) if self.survey else ())]
 
     def notes(self) -> list[str]:
         """What a reader of the tables must know: how many runs there are in which state, and what was left
