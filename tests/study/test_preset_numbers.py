@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pytest
 
+from horovod_lb.analysis.figures import KINDS
 from horovod_lb.analysis.published import published
 from horovod_lb.machines import load_machine
 from horovod_lb.study import RunSpec, expand, load_study
@@ -220,3 +221,13 @@ def test_mccord_miniatures_keep_the_parts_of_the_way(name: str) -> None:
     if name == "mccord2021-warmup":  # the miniature has the linear rule alone
         shapes[0] = {found for found in shapes[0] if found[0] == "linear"}
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("name", MINE)
+def test_figures_of_its_report_are_there_to_draw(name: str, small: bool) -> None:
+    report = load_study((miniatures() if small else shipped_studies())[name]).settings.report
+    assert report.figures
+    unknown = [word for word in report.figures if not any(kind.startswith(word) for kind in KINDS)]
+    assert not unknown
+    assert report.published is None or published(report.published) is not None
