@@ -135,7 +135,7 @@ def collect(
     records = in_order(records, axes)
     notes = source.notes
     if where:
-        kept = _select(records, axes, where)
+        kept = select(records, axes, where)
         notes = (*notes, f"{len(kept):,} of {len(records):,} runs: those with {where}")
         records = kept
     if not (allow_dirty or os.environ.get(ALLOW_DIRTY)):
@@ -150,7 +150,10 @@ def collect(
     return Results(source, axes, tuple(records))
 
 
-def _select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:
+def select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:
+    """The runs for which an expression over study keys and columns of `runs.csv` holds. Raises `RequestError`
+    where it holds for none.
+    """
     from horovod_lb.study.expression import Expression
 
     holds = Expression(where)

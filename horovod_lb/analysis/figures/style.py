@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INK = "#191a1b"
 GRID = "#d9dadb"
+FORMATS = ("pdf", "svg", "png")
 LINE_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h", "*", "d")
 # Okabe and Ito's palette without its yellow, which is too pale on white (https://jfly.uni-koeln.de/color/).
@@ -81,14 +82,12 @@ def palette(count: int, *, dark: bool = False) -> list[str]:
     return [to_hex(colormaps["viridis"](low + (high - low) * i / (count - 1))) for i in range(count)]
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """Writes `stem`.png (200 dots an inch), .pdf and .svg; the same figure gives the same bytes."""
-    for suffix, metadata in (
-        ("png", {"Software": None}),
-        ("pdf", {"CreationDate": None}),
-        ("svg", {"Date": None}),
-    ):
-        write_bytes(stem.with_suffix(f".{suffix}"), _render(figure, suffix, stem.name, "path", metadata))
+def save(figure: Figure, stem: Path, formats: Sequence[str] = FORMATS) -> None:
+    """Writes `stem`.pdf, .svg and .png (200 dots an inch); the same figure gives the same bytes."""
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    for suffix in formats:
+        content = _render(figure, suffix, stem.name, "path", metadata[suffix])
+        write_bytes(stem.with_suffix(f".{suffix}"), content)
 
 
 def inline_svg(figure: Figure, name: str, colors: int) -> str:
