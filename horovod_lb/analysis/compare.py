@@ -15,7 +15,6 @@ from horovod_lb.analysis.differences import DIFFERENCE, pairs
 from horovod_lb.analysis.matching import Match, Matching, describe, match
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.runs import runs_table
 from horovod_lb.analysis.statistics import CONFIDENCE, welch
 from horovod_lb.analysis.table import Table, markdown
 from horovod_lb.runs.atomic import write_text
@@ -103,7 +102,7 @@ class Comparison:
         intervals = [
             (row["ci95_low"], row["ci95_high"])
             for row in self.table.rows
-            if row.get("ci95_low") is not None and row["ci95_low"] < row["ci95_high"]
+            if row.get("ci95_low") is not None
         ]
         if not differences:
             return "No point has results on both sides yet."
@@ -198,6 +197,12 @@ def _axes(results: tuple[Results, Results]) -> list[str]:
 
 def _pace(point: Point) -> float | None:
     """The median over runs of their training throughput, examples a second."""
-    found = [row["images_per_second"] for row in runs_table(point.runs, ()).rows]
-    paces = [pace for pace in found if pace is not None]
-    return statistics.median(paces) if paces else None
+    found = [
+        run.exit.get("images_per_second") or _median(list(run.measured("images_per_second")))
+        for run in point.runs
+    ]
+    return _median([pace for pace in found if pace is not None])
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None

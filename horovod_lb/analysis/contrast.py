@@ -49,11 +49,18 @@ def settings(matches: Sequence[Match], axes: Sequence[str]) -> list[Difference]:
         return found if whole else {**found, **(run.spec.get("derived") or {})}
 
     matched = tuple(f"{axis}." for axis in axes)
+    distinct = [tuple(map(_distinct, runs)) for runs in compared]
     return [
         found
-        for found in _differences(compared, of_run)
+        for found in _differences(distinct, of_run)
         if not f"{found.key}.".startswith(matched) and (kinds[0] == kinds[1] or (found.a and found.b))
     ]
+
+
+def _distinct(runs: Sequence[Record]) -> list[Record]:
+    """The runs without those that have the settings of the one before: seeds seldom differ in more."""
+    said = [[run.spec.get(name) for name in (*_SECTIONS, "derived")] for run in runs]
+    return [run for place, run in enumerate(runs) if place == 0 or said[place] != said[place - 1]]
 
 
 def versions(matches: Sequence[Match]) -> list[Difference]:
