@@ -30,17 +30,32 @@ def to_parquet(table: Table) -> bytes:
     An empty cell is null, NaN stays NaN. What is neither, also a seed that is text, is text as in the CSV
     file. Raises `RequestError` where pyarrow is not installed.
     """
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise RequestError(
-            "--parquet needs pyarrow, which is not installed: pip install 'horovod_lb[parquet]'"
-        ) from error
+    pa, parquet = _pyarrow()
     arrays = {name: _array(pa, name, _column(table, name)) for name in table.columns}
     buffer = io.BytesIO()
     parquet.write_table(pa.table(arrays), buffer)
     return buffer.getvalue()
+
+
+def csv_of_parquet(data: bytes) -> str:
+    """What `Table.to_csv` writes for the table in a Parquet file; empty where it is none."""
+    pa, parquet = _pyarrow()
+    try:
+        found = parquet.read_table(pa.BufferReader(data))
+    except pa.ArrowInvalid:
+        return ""
+    return Table(tuple(found.column_names), found.to_pylist()).to_csv()
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise RequestError(
+            "Parquet needs pyarrow, which is not installed: pip install 'horovod_lb[parquet]'"
+        ) from error
+    return pyarrow, parquet
 
 
 def _column(table: Table, name: str) -> Sequence[Any]:

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from horovod_lb import __version__
@@ -26,7 +27,7 @@ def provenance(source: Source, records: Sequence[Record], digests: Mapping[str, 
     study: dict[str, Any] = {"name": source.name}
     if source.study_file:
         study["file"] = source.study_file.name
-        study["sha256"] = hashlib.sha256(source.study_file.read_bytes()).hexdigest()
+        study["sha256"] = digest_of(source.study_file)
     study |= {
         "baseline": dict(source.baseline),
         "tuned": None if source.tuned is None else list(source.tuned),
@@ -52,6 +53,11 @@ def provenance(source: Source, records: Sequence[Record], digests: Mapping[str, 
         },
         "tables_sha256": dict(digests),
     }
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def compare(records: Sequence[Record]) -> tuple[dict[str, Any], dict[str, Any]]:

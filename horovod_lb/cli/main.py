@@ -42,12 +42,14 @@ VERBS = {
     "cancel": Verb("horovod_lb.cli.cancel:cancel", "Stop runs for good, and the batch jobs they are in."),
     "clean": Verb("horovod_lb.cli.clean:clean", "Free what runs have left behind on the disk."),
     "collect": Verb("horovod_lb.cli.collect:collect", "Gather finished runs into the result tables."),
+    "verify": Verb("horovod_lb.cli.verify:verify", "Make result tables again from their runs, and compare."),
     "data": Verb("horovod_lb.cli.data:app", "Prepare data sets, and check them."),
     "doctor": Verb("horovod_lb.cli.doctor:doctor", "Check what is installed and what the scheduler answers."),
     "preflight": Verb("horovod_lb.cli.preflight:preflight", "Let every rank of an allocation look around."),
     "machines": Verb("horovod_lb.cli.machines:machines", "List the machine profiles, or show one."),
     "compare": Verb("horovod_lb.cli.compare:compare", "Show how two studies or two code versions differ."),
     "regimes": Verb("horovod_lb.cli.regimes:regimes", "Bracket large and huge batches; propose runs."),
+    "figures": Verb("horovod_lb.cli.figures:figures", "Draw figures of a study's results."),
     "report": Verb("horovod_lb.cli.report:report", "Write tables and figures as one HTML file."),
 }
 
