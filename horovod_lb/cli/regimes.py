@@ -64,11 +64,13 @@ def _print_proposals(survey: Survey, proposals: list[Proposal], factor: float) -
         print("points:")
         for proposal in points:
             print(f"  {proposal.words()}  # {proposal.boundary}: {proposal.why}")
-    for proposal in proposals:
-        if proposal.seeds:
-            print(f"{proposal.words()}  # {proposal.why}")
+    seeds = [proposal for proposal in proposals if proposal.seeds]
+    if seeds:
+        print(max(seeds, key=lambda proposal: len(proposal.seeds)).words())
+        for proposal in seeds:
+            print(f"  # {proposal.why}")
     sizes = {proposal.batch_size for proposal in proposals if proposal.batch_size is not None}
-    if survey.base and any(proposal.seeds for proposal in proposals):
+    if survey.base and seeds:
         sizes.add(survey.base.batch_size)  # its spread is in every comparison
     condition = f"batch_size in {sorted(sizes)}"
     print(f"Then: hlb run {shlex.quote(str(study or 'STUDY.yaml'))} --where {shlex.quote(condition)}")

@@ -274,12 +274,16 @@ def _either(*held: float | None) -> float | None:
 
 def _any(held: Iterable[float | None]) -> float | None:
     """How sure it is that one of several points holds, by Simes' test: the best of m is above by chance the
-    more easily the larger m is, unless others are above as well. Points with one seed count among the m.
+    more easily the larger m is, unless others are above as well. Points that surely are below do not count
+    among the m; points with one seed do.
     """
-    wrong = sorted(1.0 if value is None else 1 - value for value in held)
-    if wrong[0] == 1.0:
+    values = list(held)
+    if all(value is None for value in values):
         return None
-    return max(0.0, 1 - min(len(wrong) * value / rank for rank, value in enumerate(wrong, 1)))
+    wrong = sorted(
+        1.0 if value is None else 1 - value for value in values if value is None or value > 1 - SURE
+    )
+    return max([0.0, *(1 - len(wrong) * value / rank for rank, value in enumerate(wrong, 1))])
 
 
 def _with_diverged(point: Point) -> list[float]:

@@ -41,9 +41,11 @@ def below(here: Sequence[float], there: Sequence[float], factor: float) -> float
 
 
 def in_words(confidence: float | None) -> str:
-    """`98 % sure`; what is above 99.9 % is not told apart."""
+    """`98 % sure`; what is above 99.9 % or below 50 % is not told apart."""
     if confidence is None:
-        return "how sure is not known: it takes two seeds"
+        return "how sure is not known"
     if confidence > 0.999:
         return "more than 99.9 % sure"
+    if confidence < 0.5:
+        return "less than 50 % sure"
     return f"{100 * confidence:.{1 if confidence > 0.99 else 0}f} % sure"

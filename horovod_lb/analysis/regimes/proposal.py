@@ -53,12 +53,13 @@ def propose(
     """
     found = []
     following = next_batch_size(boundary.low, boundary.high, factor, full)
-    if following is not None:
+    linear = boundary.name == "B_L"
+    if following is not None and not (linear and not is_number(base.rate)):
         template = _template(boundary, base)
         size = _divisible(following, template, results.axes, boundary)
         if size is not None:
             point = point_at(size, template, results.axes)
-            if boundary.name == "B_L":
+            if linear:
                 point |= _linear(base)
             upper = boundary.high
             why = f"halves {boundary.low:,} to {upper:,}" if upper else "no upper end is known yet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import Point
@@ -69,11 +69,13 @@ class Survey:
             if boundary is not None
             for proposal in propose(self.results, boundary, self.base, self.full, factor=factor)
         ]
-        most = max((proposal.seeds for proposal in found), key=len, default=())
-        kept: dict[str, Proposal] = {}
+        kept: dict[tuple[str, int | None], Proposal] = {}
         for proposal in found:
-            if not proposal.seeds or proposal.seeds == most:
-                kept.setdefault(proposal.words(), proposal)
+            key = (proposal.words(), proposal.batch_size)
+            if key in kept:  # one run, or one more seed, for both boundaries
+                kept[key] = replace(kept[key], boundary=f"{kept[key].boundary}, {proposal.boundary}")
+            else:
+                kept[key] = proposal
         return list(kept.values())
 
     def table(self) -> Table:

@@ -60,7 +60,8 @@ def regimes(found: Survey) -> Presented:
     boundaries = [
         boundary_sentence(one) for one in (found.large, found.huge) if one is not None and one.judged
     ]
-    target = f" Epochs, steps and time to {found.target}: medians over seeds." if found.target else ""
+    goal = found.target
+    target = f" Epochs, steps and time to {goal.short()}: medians over seeds." if goal else ""
     caption = f"Whether a batch size keeps 99.5 % of the baseline's accuracy.{target} {' '.join(boundaries)}"
     return Presented("regimes", caption.strip(), Table(columns, rows))
 
@@ -81,7 +82,11 @@ def targets(found: Survey) -> Presented:
         columns.append("source")
         rows += _records(label(_batch_axis(results)))
         note += " Below: published speed records, to the accuracy in brackets."
-    return Presented("targets", f"To {found.target}. {note}", Table(tuple(columns), rows))
+    return Presented(
+        "targets",
+        f"To {found.target.short() if found.target else 'no target'}. {note}",
+        Table(tuple(columns), rows),
+    )
 
 
 def duration(seconds: Any) -> str:

@@ -43,8 +43,12 @@ class Target:
             return False
         return bool(value <= self.value if self.falling else value >= self.value)
 
+    def short(self) -> str:
+        """`val_accuracy >= 0.753`."""
+        return f"{self.column} {'<=' if self.falling else '>='} {self.value:.5g}"
+
     def __str__(self) -> str:
-        return f"{self.column} {'<=' if self.falling else '>='} {self.value:.5g} ({self.why})"
+        return f"{self.short()} ({self.why})"
 
 
 class Reached(NamedTuple):
