@@ -133,5 +133,6 @@ def _list(results: Results) -> None:
     rows = []
     for name, kind in KINDS.items():
         missing = kind.missing(results)
-        rows.append([name, "usual" if kind.usual else "", missing or "yes", kind.about])
-    print_table(["kind", "report", "data", "shows"], rows)
+        usual = "usual" if kind.usual else ""
+        rows.append([name, usual, "no" if missing else "yes", kind.about, missing or ""])
+    print_table(["kind", "report", "data", "shows", "missing"], rows)

@@ -42,8 +42,6 @@ class Kind(NamedTuple):
         if not lacking and (self.columns or any(True for _ in self.draw(results))):
             return None
         said = f"no run has {' and '.join(lacking)}" if lacking else "the runs have no data for it"
-        return (
-            f"{said}; it needs `{self.ask}` in the study"
-            if ":" in self.ask
-            else (f"{said}; it needs {self.ask}" if self.ask else said)
-        )
+        if not self.ask:
+            return said
+        return f"{said}; it needs {self.ask}" + (" in the study" if self.ask.startswith("measure:") else "")

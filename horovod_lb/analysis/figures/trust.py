@@ -123,7 +123,7 @@ def _title(results: Results, point: Point) -> str:
 KINDS = {
     "trust_ratios": Kind(
         trust_ratios,
-        "trust ratios of each layer by updates, a panel a point",
-        ask="measure: [{kind: trust_ratios, by_step: true}], for lars, lamb and layerwise",
+        "trust ratios (lars, lamb, layerwise) of each layer by updates, a panel a point",
+        ask="measure: [{kind: trust_ratios, by_step: true}]",
     ),
 }
