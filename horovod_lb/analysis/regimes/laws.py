@@ -14,8 +14,10 @@ from horovod_lb.analysis.table import sort_key
 if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
 
-WARMUP = ("recipe.warmup.epochs", "warmup_epochs")
-RATE = ("recipe.reference.learning_rate", "learning_rate_peak", "learning_rate")
+WARMUP = ("warmup_epochs", "recipe.warmup.epochs")
+RATE = ("learning_rate_peak", "recipe.reference.learning_rate", "learning_rate")
+"""The derived column that says what was used, and the axes that it follows from."""
+
 _RESAMPLES = 2000
 
 

@@ -55,9 +55,13 @@ class Survey:
 
     def laws(self) -> list[Law]:
         """The laws of best warmups and best rates by batch size, of those axes that the study varies."""
-        axes = [names[0] for names in (WARMUP, RATE) if any(name in self.results.axes for name in names)]
-        derived = {WARMUP[0]: WARMUP[1], RATE[0]: RATE[1]}
-        return [law for axis in axes for law in laws(self.results, derived[axis])]
+        found = []
+        for derived, *names in (WARMUP, RATE):
+            axis = next((name for name in (derived, *names) if name in self.results.axes), None)
+            # A rate on the axis is the reference's; what is used is the peak that follows from it.
+            if axis is not None:
+                found += laws(self.results, derived) or laws(self.results, axis)
+        return found
 
     def proposals(self, factor: float = 2.0) -> list[Proposal]:
         """What to run next, until brackets are no wider than `factor`; each once."""
