@@ -84,11 +84,13 @@ def test_final_accuracy_stands_at_the_logarithm_of_the_batch_size(batch_by_warmu
     assert list(series[1].get_ydata()) == pytest.approx([96, 85])
     assert list(series[0].get_xdata()) == pytest.approx([8, 10], abs=0.1)
     bars = axes.containers[0].lines[2][0].get_segments()
-    assert bars[0][:, 1].tolist() == pytest.approx([90, 94])
+    # Student's t at 97.5 % with two degrees of freedom, 4.302653, times 2/√3
+    assert bars[0][:, 1].tolist() == pytest.approx([92 - 4.968275, 92 + 4.968275])
     (cross,) = [line for line in axes.get_lines() if line.get_marker() == "x"]
     assert cross.get_xdata()[0] == pytest.approx(10, abs=0.1)
     low, high = axes.get_ylim()
-    assert low < 85 - 7.1 and 100 <= high < 102
+    # Runs reach from 80 to 99; of wider intervals half of that is shown, then air, and marks at the foot.
+    assert (low, high) == pytest.approx((80 - 9.5 - 2.5 * 0.06 * 38, 100 + 0.06 * 38))
 
 
 def test_the_legend_lies_beside_the_panels(batch_by_warmup: Folder) -> None:

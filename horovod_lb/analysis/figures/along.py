@@ -118,6 +118,7 @@ def along(
             beside=beside,
         )
         for axes, (_, points) in zip(all_axes, by_panel, strict=True):
+            axes.set_autoscaley_on(False)  # see _limit
             if quantity.logarithmic:
                 set_log(axes, "y")
             for index, (hue, color) in enumerate(zip(hues, colors, strict=True)):
@@ -201,25 +202,28 @@ def _limit(
     panels: Sequence[Axes], points: Sequence[Point], quantity: Quantity, levels: Sequence[float]
 ) -> None:
     """Limits that show every run and level, and of intervals what fits beside them."""
-    if quantity.logarithmic:
-        return
-    learned = [point for point in points if not _at_chance(point, quantity)]
-    runs = [quantity.values(point) for point in learned or points]
+    there = [point for point in points if quantity.values(point)]
+    learned = [point for point in there if not _at_chance(point, quantity)]
+    runs = [quantity.values(point) for point in learned or there]
+    ends = [end for one in map(summarize, runs) for end in (one.low, one.high) if end is not None]
     shown = [*(value for values in runs for value in values), *levels]
+    if quantity.logarithmic:
+        shown, ends = [math.log10(one) for one in shown], [math.log10(one) for one in ends if one > 0]
     low, high = min(shown), max(shown)
     room = 0.5 * (high - low) or 0.5
-    summaries = [summarize(values) for values in runs]
-    ends = [end for one in summaries for end in (one.low, one.high) if end is not None]
     low, high = max(low - room, min([low, *ends])), min(high + room, max([high, *ends]))
     air = 0.06 * (high - low) or (0.5 if quantity.percent else 0.05 * abs(high) or 1)
-    marked = any(point.n_diverged for point in points) or len(learned) < len(points)
+    marked = any(point.n_diverged for point in points) or len(learned) < len(there)
     below, above = ((1, 2.5) if quantity.worse_above else (2.5, 1)) if marked else (1, 1)
     low, high = low - below * air, high + above * air
     if quantity.percent:
         low, high = max(low, -below * air), min(high, 100 + above * air)
+    if quantity.logarithmic:
+        low, high = 10**low, 10**high
     for axes in panels:
         axes.set_ylim(low, high)
-        set_even(axes)
+        if not quantity.logarithmic:
+            set_even(axes)
 
 
 def _level_entries(levels: Sequence[tuple[str, float]]) -> list[tuple[str, dict[str, Any]]]:
