@@ -19,11 +19,12 @@ from horovod_lb.study.shipped import miniatures, shipped_studies
 
 IMAGES = 1_281_167
 MCCORD = ("mccord2021-baseline", "mccord2021-warmup", "mccord2021-scaling")
-MINE = (
+PRESETS = (
     *MCCORD,
     "goyal2017-warmup",
     "goyal2017-batch",
     "surlemont2022-sam",
+    "surlemont-dropout-confound",
     "scaling-throughput",
 )
 
@@ -200,7 +201,7 @@ def test_scaling_runs_are_told_apart_by_their_ranks() -> None:
 # All of them.
 
 
-@pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize("name", PRESETS)
 def test_miniature_is_for_two_cores(name: str) -> None:
     for run in once(name, small=True):
         assert run.spec["resources"]["workers"] <= 2
@@ -224,7 +225,7 @@ def test_mccord_miniatures_keep_the_parts_of_the_way(name: str) -> None:
 
 
 @pytest.mark.parametrize("small", [False, True])
-@pytest.mark.parametrize("name", MINE)
+@pytest.mark.parametrize("name", PRESETS)
 def test_figures_of_its_report_are_there_to_draw(name: str, small: bool) -> None:
     report = load_study((miniatures() if small else shipped_studies())[name]).settings.report
     assert report.figures
