@@ -17,6 +17,7 @@ from horovod_lb.errors import RequestError
 
 _SETTINGS = (*RECIPE_COLUMNS, "model", "dataset", "optimizer", "sam")
 _SHOWN = 5
+_LETTERS = 3
 
 
 class Parts(NamedTuple):
@@ -85,8 +86,10 @@ def _same_cut(a: Results, b: Results) -> tuple[str, ...]:
 
 
 def _name(column: str, value: Any) -> str:
-    """Text speaks for itself, a commit by its first ten digits; a number needs the name of its column."""
-    if isinstance(value, str):
+    """Words speak for themselves, a commit by its first ten digits; letters and numbers need the name of
+    their column.
+    """
+    if isinstance(value, str) and len(value) > _LETTERS:
         return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", value_label(value))
     return f"{label(column)} {value_label(value)}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,12 +80,19 @@ def compare(
 
 def _results(target: str, runs: list[Path] | None, where: str | None) -> Results:
     from horovod_lb.analysis import collect, results_from_tables
+    from horovod_lb.analysis.results import select
 
-    if (Path(target) / "runs.csv").is_file():
-        if where:
-            raise RequestError(f"--where chooses among run folders; {target} holds tables")
-        return results_from_tables(target)
-    return collect(target, [] if Path(target).is_dir() else runs or (), where=where, watch=watch_reading)
+    if not (Path(target) / "runs.csv").is_file():
+        roots = [] if Path(target).is_dir() else runs or ()
+        # States of the code are what is compared here: they are named where they differ.
+        return collect(target, roots, where=where, watch=watch_reading, allow_dirty=True)
+    results = results_from_tables(target)
+    if where:
+        kept = select(results.records, results.axes, where)
+        note = f"{len(kept):,} of {len(results.records):,} runs: those with {where}"
+        source = replace(results.source, notes=(*results.source.notes, note))
+        results = replace(results, source=source, records=tuple(kept))
+    return results
 
 
 def _names(first: str, a: Results, second: str, b: Results) -> tuple[str, str]:

@@ -314,3 +314,15 @@ def test_a_column_without_two_values_is_refused(batch_by_warmup: Folder) -> None
         part(results, "model")
     with pytest.raises(RequestError, match=r'found 3: 0 \(4 runs\), .*choose two with --where "seed in'):
         part(results, "seed")
+
+
+def test_letters_are_named_with_their_column(folder: Folder) -> None:
+    """Runs of two states of the code, marked A and B by first use."""
+    for commit, time, value in (("a" * 40, 5.0, 0.5), ("b" * 40, 1.0, 0.75)):
+        for seed in (0, 1):
+            ran = about(commit, "2.21", time=time)
+            folder.run(f"{commit[0]}{seed}", {BATCH: 64}, seed, [value], exit={"time": time}, provenance=ran)
+    parts = part(collect(folder.path), "code")
+    assert parts.names == ("code A", "code B")
+    (row,) = compare(*parts.results, parts.names).table.rows
+    assert (row["mean_a"], row["mean_b"]) == (0.75, 0.5)

@@ -127,6 +127,9 @@ def test_one_study_parted_by_a_column_and_collected_tables(hlb: Hlb) -> None:
         assert hlb("collect", study).status == 0
     tables = hlb("compare", "results/old", "results/new")
     assert tables.out.splitlines()[:6] == SHOWN.splitlines()[:6]
+    some = hlb("compare", "results/old", "runs/new", "--where", "seed > 0")
+    assert "2 pairs, better in 2" in some.out
+    assert "old: 4 of 6 runs: those with seed > 0." in some.out.splitlines()
 
 
 @pytest.mark.parametrize(

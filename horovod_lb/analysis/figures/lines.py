@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +10,11 @@ from typing import Any
 from horovod_lb.analysis.points import BATCH_AXES, Point
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.table import cell, sort_key
-from horovod_lb.analysis.wide import label
+from horovod_lb.analysis.table import sort_key
+from horovod_lb.analysis.wide import label, value_label
 from horovod_lb.runs import State
+
+name = value_label
 
 MOST_STYLES = 4
 MOST_LINES = 16
@@ -169,11 +170,6 @@ def batch_size(point: Point) -> Any:
     """The global batch size of a point's runs."""
     run = point.runs[0]
     return next((value for value in map(run.value, BATCH_AXES) if value is not None), None)
-
-
-def name(value: Any) -> str:
-    """A value on an axis, for people: `kind=adam, layerwise=(on=update)` is `adam, layerwise (on update)`."""
-    return "none" if value is None else re.sub(r"\bkind=(?=\w)", "", cell(value)).replace("=", " ")
 
 
 def axes(results: Results) -> list[str]:
