@@ -30,7 +30,7 @@ def by_batch_size(points: Sequence[Point]) -> dict[int, list[Point]]:
     return {size: found[size] for size in sorted(found)}
 
 
-def baseline_points(results: Results) -> list[Point]:
+def _candidates(results: Results) -> list[Point]:
     """The points that have the values of the study's `baseline`; without one, those of the smallest batch
     size.
     """
@@ -40,10 +40,10 @@ def baseline_points(results: Results) -> list[Point]:
 
 
 def baseline_of(results: Results) -> tuple[Point, str] | None:
-    """The baseline and how it was found: of `baseline_points` the one with the highest mean final validation
-    accuracy, chosen as in `best.csv`. None where no run of them has one.
+    """The baseline and how it was found: of the points that it names the one with the highest mean final
+    validation accuracy, chosen as in `best.csv`. None where no run of them has one.
     """
-    candidates = baseline_points(results)
+    candidates = _candidates(results)
     found = choose(candidates)
     if found is None:
         return None

@@ -56,7 +56,7 @@ def best_by_batch(results: Results, axis: str) -> list[Best]:
     """The best value of `axis` at each batch size, by mean final validation accuracy over common seeds.
 
     `axis` is a study key or a derived column (`learning_rate_peak`, `warmup_epochs`). The points of a batch
-    size that differ in tuned axes alone compete, by the rules of `best.csv` (`points.choose`); the axes that
+    size that differ in tuned axes alone compete, by the rules of `best.csv` (`choice.choose`); the axes that
     are not tuned (`Source.tuned`) make groups. Points where the axis has no numeric value, and batch sizes
     where no run has a result, are left out. In the order of groups and batch sizes.
     """
