@@ -74,11 +74,7 @@ class Layout:
         for point in self.points:
             named = point.named(self.axes)
             values = [named[axis] for axis in self.panel_axes]
-            title = ", ".join(
-                f"{label(axis)} = {lines.name(value)}"
-                for axis, value in zip(self.panel_axes, values, strict=True)
-            )
-            found.setdefault(sort_key(values), (title, []))[1].append(point)
+            found.setdefault(sort_key(values), (lines.title(self.panel_axes, values), []))[1].append(point)
         return [found[key] for key in sorted(found)]
 
     def _dash(self, hue: int) -> int:
@@ -96,13 +92,15 @@ def lay_out(
     styles_taken: bool = False,
     batch_first: bool = False,
     axes: Sequence[str] | None = None,
+    panels_for: Sequence[str] = (),
 ) -> Layout:
     """The layout with the fewest panels: the axis with the most values (at most 16 names or 40 numbers) is
     told by colour, and the next one by line style where that makes no more than six curves.
 
     `styles_taken`: line styles have another meaning; `batch_first`: the batch size is told by colour where
-    the study varies it; `axes`: only these matter (None: those of the wide table). Raises `RequestError`
-    where a chosen axis is none of the study's.
+    the study varies it; `axes`: only these matter (None: those of the wide table); `panels_for`: axes
+    that have panels where nothing else was chosen. Raises `RequestError` where a chosen axis is none of the
+    study's.
     """
     wishes = chosen()
     for axis in (wishes.color, wishes.style):
@@ -113,7 +111,7 @@ def lay_out(
         [point.named(results.axes) for point in points], dict.fromkeys([*order, *(axes or ())])
     )
     values = {axis: _values(results, points, axis) for axis in used}
-    free = [axis for axis in used if axis != wishes.style]
+    free = [axis for axis in used if axis != wishes.style and axis not in panels_for]
     few = [axis for axis in free if len(values[axis]) <= _most_colors(values[axis])] or free
     color = max(few, key=lambda axis: len(values[axis]), default=None)
     if batch_first:

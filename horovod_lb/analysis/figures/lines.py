@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from horovod_lb.analysis.points import BATCH_AXES, Point
+from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key
@@ -103,9 +103,16 @@ def by_panel(results: Results, axes: Sequence[str]) -> list[tuple[str, list[Poin
     panels: dict[Any, tuple[str, list[Point]]] = {}
     for point in results.points:
         values = [value_at(results, point, axis) for axis in axes]
-        title = ", ".join(f"{label(axis)} = {name(value)}" for axis, value in zip(axes, values, strict=True))
-        panels.setdefault(sort_key(values), (title, []))[1].append(point)
+        panels.setdefault(sort_key(values), (title(axes, values), []))[1].append(point)
     return [panels[key] for key in sorted(panels)]
+
+
+def title(axes: Sequence[str], values: Sequence[Any]) -> str:
+    """A point's values for the head of a panel; a point's own name (axis `label`) speaks for itself."""
+    parts = zip(axes, values, strict=True)
+    return ", ".join(
+        name(value) if axis == LABEL else f"{label(axis)} = {name(value)}" for axis, value in parts
+    )
 
 
 def band(point: Point, column: str, *, by_step: bool = False) -> Band | None:

@@ -70,14 +70,18 @@ def panels(
     beside = min(beside, 0.3 * most)
     wide = min(width, (most - (beside if columns * width + beside > most else 0)) / columns)
     tall = max(min(height, _LOWEST), height * min(1.0, math.sqrt(wide / width)))
-    figure = Figure(figsize=(min(most, columns * wide + beside), down * tall), layout="constrained")
+    across_all = min(most, columns * wide + beside)
+    letters = max(12, int((across_all - 0.5) / columns / _LETTER) - 6)
+    wrapped = [None if title is None else wrap(title, letters) for title in titles]
+    rows = [wrapped[start : start + columns] for start in range(0, len(wrapped), columns)]
+    further = sum(max(0, *(len(lines or ()) - 2 for lines in row)) for row in rows)
+    figure = Figure(figsize=(across_all, down * tall + further * _LINE), layout="constrained")
     grid = figure.subplots(down, columns, squeeze=False).ravel()
-    letters = max(12, int((figure.get_figwidth() - 0.5) / columns / _LETTER) - 6)
-    for axes, title in zip(grid, [*titles, *[None] * (len(grid) - len(titles))], strict=True):
-        if title is None:
+    for axes, lines in zip(grid, [*wrapped, *[None] * (len(grid) - len(titles))], strict=True):
+        if lines is None:
             axes.remove()
         else:
-            axes.set_title("\n".join(wrap(title, letters)))
+            axes.set_title("\n".join(lines))
     return figure, [axes for axes, title in zip(grid, titles, strict=False) if title is not None]
 
 

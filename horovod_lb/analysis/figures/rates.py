@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_PANELS = 12
 _VERTICES = 1000
 _MOST_BOUNDARIES = 8
+_MOST_SHAPES = 4
 _PEAK: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linestyle": "none"}
 
 
@@ -49,7 +50,8 @@ def learning_rate_by_step(results: Results) -> list[Drawn]:
     for point in points:
         named = point.named(results.axes)
         first.setdefault(sort_key(named[axis] for axis in axes), point)
-    layout = lay_out(results, list(first.values()), axes=axes)
+    shapes = [axis for axis in axes if _is_shape(results, axis)]
+    layout = lay_out(results, list(first.values()), axes=axes, panels_for=shapes)
     all_panels = layout.panels()
     shown = all_panels[:MOST_PANELS]
     even = len({plans[id(point)].pace for point in points}) == 1
@@ -123,7 +125,15 @@ def _telling_axes(results: Results, points: Sequence[Point], plans: Mapping[int,
             seen.setdefault(key, set()).add(plans[id(point)].key)
         if all(len(keys) == 1 for keys in seen.values()):
             kept = others
-    return tuple(kept)
+    return tuple(sorted(kept, key=lambda axis: not _is_shape(results, axis)))
+
+
+def _is_shape(results: Results, axis: str) -> bool:
+    """Whether an axis has several values that are no numbers: schedules of many shapes, say, which would hide
+    each other in one panel.
+    """
+    values = lines.values_of(results, axis)
+    return len(values) > _MOST_SHAPES and not all(map(lines.is_number, values))
 
 
 def _fill(

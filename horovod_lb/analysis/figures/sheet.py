@@ -83,6 +83,7 @@ class Sheet:
                         one.set_ylabel(parts[0].label)
                 self._cross(one, points, parts)
             label_x(axes, "update" if self.curves.by_step else "epoch")
+            figure.align_ylabels(axes)
             add_legend(figure, sections, further)
         return figure
 

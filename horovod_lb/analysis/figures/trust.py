@@ -20,7 +20,6 @@ from horovod_lb.analysis.figures.panels import (
 from horovod_lb.analysis.figures.style import LINE_STYLES, palette, styled
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.wide import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +116,8 @@ def _section(layers: Sequence[str], colors: Sequence[str], styles: Sequence[Any]
 
 def _title(results: Results, point: Point) -> str:
     named = point.named(results.axes)
-    return ", ".join(f"{label(axis)} = {lines.name(named[axis])}" for axis in lines.axes(results))
+    axes = lines.axes(results)
+    return lines.title(axes, [named[axis] for axis in axes])
 
 
 KINDS = {
