@@ -16,6 +16,8 @@ from horovod_lb.errors import RequestError
 if TYPE_CHECKING:
     from horovod_lb.study.shipped import Shipped
 
+OWN, OTHER = "Presets of this project", "Other studies"
+
 
 def new(
     preset: Annotated[
@@ -82,12 +84,13 @@ def _list(as_json: bool) -> None:
     if as_json:
         print(json.dumps([_entry(study, small.get(name)) for name, study in studies.items()], indent=1))
         return
-    papers = dict.fromkeys(study.paper for study in studies.values() if study.paper)
-    for paper in papers:
-        print(paper)
-        _print_group((study for study in studies.values() if study.paper == paper), small)
-    print("Other studies")
-    _print_group((study for study in studies.values() if not study.paper), small)
+    groups: dict[str, list[Shipped]] = {}
+    for name, study in studies.items():
+        heading = study.paper or (OWN if name in small else OTHER)
+        groups.setdefault(heading, []).append(study)
+    for heading in sorted(groups, key=lambda heading: (heading == OTHER, heading == OWN)):
+        print(heading)
+        _print_group(groups[heading], small)
     print("hlb new NAME writes NAME.yaml; with --miniature its variant for two cores.")
 
 
@@ -99,7 +102,8 @@ def _print_group(studies: Iterable[Shipped], small: Mapping[str, Shipped]) -> No
 
 
 def _size(study: Shipped) -> str:
-    runs = f"{study.runs:,} run{'' if study.runs == 1 else 's'}"
+    many = "planned where its data set is" if study.runs is None else f"{study.runs:,} runs"
+    runs = "1 run" if study.runs == 1 else many
     return f"{runs}, {study.cost}" if study.cost else runs
 
 

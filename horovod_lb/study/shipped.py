@@ -18,7 +18,7 @@ SHIPPED_JOBS = Path(__file__).resolve().parent.parent / "jobs"
 class Shipped:
     """A shipped study, and what it says of itself in `about`; `title` is else the file's first comment line.
 
-    `runs` is how many runs it has.
+    `runs` is how many runs it has; None where only the data set, which is not here, says how large it is.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Shipped:
     title: str
     paper: str | None
     cost: str | None
-    runs: int
+    runs: int | None
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -49,10 +49,15 @@ def _studies(folder: Path) -> dict[str, Path]:
 
 
 def _described(path: Path) -> Shipped:
+    from horovod_lb.errors import StudyError
     from horovod_lb.study import expand, load_study
 
     study = load_study(path)
-    about, runs = study.settings.about, len(expand(study))
+    about = study.settings.about
+    try:
+        runs = len(expand(study))
+    except StudyError:
+        runs = None
     if about is None:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         return Shipped(study.name, path, first.removeprefix("#").strip(), None, None, runs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -254,7 +256,7 @@ def test_planning_does_not_wait_for_jinja() -> None:
     assert done.stdout == "False\n"
 
 
-def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
+def test_templates_studies_and_published_results_are_in_the_wheel(tmp_path: Path) -> None:
     """Built from the tree as `pip install .` does, without the network."""
     command = [
         sys.executable,
@@ -284,6 +286,26 @@ def test_templates_are_in_the_wheel(tmp_path: Path) -> None:
     }
     assert shipped == expected
     assert f"horovod_lb/templates/{TEMPLATES['lsf']}" in shipped
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    for below, kind in (("jobs", "*.yaml"), ("jobs", "*.py"), ("analysis/published", "*.*")):
+        there = [tree / "horovod_lb" / below for tree in (tmp_path / "installed", REPOSITORY)]
+        installed, ours = (
+            {str(path.relative_to(tree)) for path in tree.rglob(kind) if path.suffix != ".pyc"}
+            for tree in there
+        )
+        assert installed == ours and len(ours) > 4
+    listed = subprocess.run(
+        [sys.executable, "-m", "horovod_lb.cli.main", "new", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert {entry["name"] for entry in json.loads(listed.stdout)} == {
+        path.stem for path in (REPOSITORY / "jobs" / "studies").glob("*.yaml")
+    }
 
 
 def lsf_scripts() -> list[Path]:
