@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.data.catalog import describe, load, require
+from horovod_lb.data.catalog import describe, load, prepare_reading, require
 from horovod_lb.data.dataset import AS_STORED, Arrays, DataInfo, DataSet, Examples, Normalization
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ __all__ = [
     "Normalization",
     "describe",
     "load",
+    "prepare_reading",
     "require",
     *_ON_FIRST_USE,
 ]

@@ -108,6 +108,17 @@ def require(data: Mapping[str, Any]) -> None:
         imagenet.require(data)
 
 
+def prepare_reading(data: Mapping[str, Any]) -> None:
+    """What one rank does before all load the set, so that not every one looks through all of its files.
+
+    DataError as `load`.
+    """
+    if describe(data).name == "imagenet":
+        from horovod_lb.data import imagenet
+
+        imagenet.make_index(data)
+
+
 def load(data: Mapping[str, Any], *, seed: int = 0) -> DataSet:
     """The set that `data` asks for. `root` (else $HLB_DATA) names the folder of its files.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ class Finding(NamedTuple):
 def audit(runs: Sequence[RunSpec]) -> list[Finding]:
     """Everything that looks like a mistake: each run's own warnings, then what shows between runs."""
     found = list(_own_warnings(runs))
-    for check in (_double_scaling, _warmup_steps, _group_sizes, _label_smoothing):
+    for check in (_networks, _double_scaling, _warmup_steps, _group_sizes, _label_smoothing):
         found += check(runs)
     return found
 
@@ -41,6 +42,19 @@ def _own_warnings(runs: Sequence[RunSpec]) -> Iterator[Finding]:
     for warning, ids in about.items():
         key, _, text = warning.partition(": ")
         yield Finding(key, text, tuple(ids))
+
+
+def _networks(runs: Sequence[RunSpec]) -> Iterator[Finding]:
+    """A network that is none of the shipped ones but is spelled nearly like one; a job may have its own."""
+    for same in _by(runs, lambda run: run.spec["model"]["name"]):
+        name = same[0].spec["model"]["name"]
+        near = get_close_matches(name, NETWORKS, n=1, cutoff=0.75)
+        if near and name not in NETWORKS:
+            yield Finding(
+                "model.name",
+                f"{name} is no shipped network; did you mean {near[0]}? It is right if the job script has it",
+                _ids(same),
+            )
 
 
 def _double_scaling(runs: Sequence[RunSpec]) -> Iterator[Finding]:

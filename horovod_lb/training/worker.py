@@ -18,8 +18,9 @@ import horovod.tensorflow as hvd
 import keras
 import numpy as np
 
+from horovod_lb.data import prepare_reading
 from horovod_lb.distributed import World, world
-from horovod_lb.errors import RunDirectoryError, StudyError
+from horovod_lb.errors import DataError, RunDirectoryError, StudyError
 from horovod_lb.runs import Life, RunDirectory
 from horovod_lb.runs.log import log_to, rank_log
 from horovod_lb.training.build import policy
@@ -63,6 +64,7 @@ def _execute(
 ) -> str:
     _fresh_keras(spec)
     record_provenance(spec, here, life)
+    _prepare_reading(spec, here)
     run = Run(spec, here, directory, life)
     with timeline(life):
         (main or load_main(Path(spec["job"]["path"])))(run)
@@ -71,6 +73,14 @@ def _execute(
     if here.rank == 0:
         life.finish(result.state, outcome=result.outcome, reason=result.reason, **result.fields)
     return result.state
+
+
+def _prepare_reading(spec: dict[str, Any], here: World) -> None:
+    """Rank 0 looks through the data's files where that has to be done once; the others wait for it."""
+    if here.rank == 0:
+        with suppress(DataError):  # the job may not read this set; where it does, it is told
+            prepare_reading(spec["data"])
+    hvd.broadcast(np.zeros(1, np.int64), root_rank=0, name="hlb.data")
 
 
 def _begin_life(directory: RunDirectory, here: World) -> Life:

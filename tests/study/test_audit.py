@@ -114,3 +114,11 @@ def test_perturbations_that_change_along_an_axis(findings) -> None:
 def test_label_smoothing_that_differs(findings) -> None:
     found = findings("axes: {recipe.label_smoothing: [0.0, 0.1]}")
     assert "label_smoothing is 0 to 0.1" in found["label smoothing"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("lenet6", "lenet5"), ("Resnet50", "resnet50"), ("resnet50", ""), ("my_own", "")]
+)
+def test_a_network_that_is_nearly_a_shipped_one(findings, name: str, meant: str) -> None:
+    message = findings("", f"model.name={name}").get("model.name", "")
+    assert f"did you mean {meant}?" in message if meant else not message

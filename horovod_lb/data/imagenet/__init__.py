@@ -47,6 +47,19 @@ def require(data: Mapping[str, Any]) -> None:
             layout.listing(root, part)
 
 
+def make_index(data: Mapping[str, Any]) -> None:
+    """Makes the index of the shards where there is none yet: for one rank, so that the others find it.
+
+    DataError: as `load`.
+    """
+    from horovod_lb.data.imagenet import index
+
+    root = layout.root_folder(data.get("root"))
+    for part in layout.PARTS:
+        if paths := layout.shards(root, part):
+            index.load(paths, part)
+
+
 def load(data: Mapping[str, Any], info: DataInfo, seed: int) -> DataSet:
     """The set as `info` describes it, any holdout applied; augmented by `seed` unless `augment` is `none`.
 
