@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from horovod_lb.analysis.outcome import classify, not_finite
 from horovod_lb.analysis.rows import Parsed, Rows, is_finite, is_number
 from horovod_lb.analysis.rows import parse as parse_rows
+from horovod_lb.analysis.table import cell
 from horovod_lb.errors import DataError, RunDirectoryError
 from horovod_lb.runs import RunDirectory, State
 from horovod_lb.runs.atomic import read_json
@@ -53,7 +54,8 @@ class Record:
     @property
     def seed(self) -> Any:
         """The run's seed; None where a script did not say one."""
-        return self.spec.get("seed")
+        seed = self.spec.get("seed")
+        return seed if seed is None or isinstance(seed, int | float | str) else cell(seed)
 
     @property
     def study(self) -> str:
