@@ -1,0 +1,87 @@
+"""All kinds of figures: no label is cut off or touches another, on a page and in a column, for few curves and
+for many.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+from figure_checks import complaints, made_study
+from matplotlib.figure import Figure
+
+from horovod_lb.analysis.figures import KINDS, Choices, draw
+from horovod_lb.analysis.results import Results
+
+_LONG = "a layer-wise adaptive optimizer with a bounded trust ratio and decoupled weight decay, variant"
+
+STUDIES: dict[str, Callable[[], Results]] = {
+    "one run": lambda: made_study([{}], seeds=1, epochs=1),
+    "one curve": lambda: made_study([{"recipe.batch_size": 256}], seeds=1),
+    "batch by warmup, diverged, gaps": lambda: made_study(
+        [
+            {"recipe.batch_size": batch, "recipe.warmup.epochs": warmup}
+            for batch in (7680, 15360, 30720)
+            for warmup in (0, 5, 10, 20)
+        ],
+        diverged=(8, 9),
+        gaps=(1,),
+        running=(3,),
+        by_step=True,
+    ),
+    "forty curves": lambda: made_study(
+        [{"recipe.batch_size": 640 * (i + 1)} for i in range(40)], diverged=(39,)
+    ),
+    "long names": lambda: made_study(
+        [
+            {"recipe.batch_size": batch, "recipe.optimizer": f"{_LONG} {name}"}
+            for batch in (256, 8192)
+            for name in "abcdefghi"
+        ],
+        diverged=(0, 17),
+    ),
+    "rates": lambda: made_study(
+        [
+            {"recipe.batch_size": batch, "recipe.reference.learning_rate": 0.0005 * 2**power}
+            for batch in (256, 8192)
+            for power in range(11)
+        ],
+        diverged=(21,),
+    ),
+}
+
+
+@functools.cache
+def study(name: str) -> Results:
+    return STUDIES[name]()
+
+
+CASES = list(product(STUDIES, ("page", "column")))
+# Each kind on two of the twelve cases, in turn: together they are quick, and every case is there.
+SOME = [
+    (kind, *CASES[(5 * index + shift) % len(CASES)]) for index, kind in enumerate(KINDS) for shift in (0, 7)
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "width"), SOME)
+def test_labels_lie_apart_and_inside(kind: str, name: str, width: str) -> None:
+    for drawn in draw(study(name), [kind], Choices(width)):
+        assert not complaints(drawn.figure), drawn.name
+        assert drawn.figure.get_figwidth() <= {"page": 7.0, "column": 3.4}[width]
+        assert drawn.figure.get_figheight() <= 22, drawn.name
+
+
+def test_the_checks_find_what_is_wrong() -> None:
+    figure = Figure(figsize=(3, 2))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "one label")
+    axes.text(0.55, 0.5, "another", fontsize=5)
+    axes.text(0.95, 0.1, "cut off")
+    found = complaints(figure)
+    assert any("'one label' and 'another' overlap" in line for line in found)
+    assert any("'cut off' is cut off" in line for line in found)
+    assert any("'another' is small" in line for line in found)
+    assert len(found) == 3
