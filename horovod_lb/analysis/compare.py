@@ -58,8 +58,8 @@ class Comparison:
             row |= {f"{name}_{side}": about[name] for name in SIDE}
         if found.a and found.b:
             row |= difference(found.a, found.b, unpaired=self.unpaired)
-            slower, faster = row["images_per_second_a"], row["images_per_second_b"]
-            row["throughput_ratio"] = faster / slower if slower and faster is not None else None
+            ours, theirs = row["images_per_second_a"], row["images_per_second_b"]
+            row["throughput_ratio"] = theirs / ours if ours and theirs is not None else None
         return row
 
     @cached_property
@@ -86,9 +86,10 @@ class Comparison:
     def notes(self) -> list[str]:
         """What a reader must know: how axes were dealt with, and what has no counterpart or no result."""
         notes = [f"{remark}." for remark in (*self.said, *self.matching.remarks)]
-        for name, other, alone in zip(self.names, self.names[::-1], self._alone(), strict=True):
+        for side, (name, other) in enumerate((self.names, self.names[::-1])):
+            alone = self._alone(side)
             if alone:
-                points = "; ".join(map(describe, alone[:_SHOWN])) + ("; ..." if len(alone) > _SHOWN else "")
+                points = "; ".join(alone[:_SHOWN]) + ("; ..." if len(alone) > _SHOWN else "")
                 has = "has" if len(alone) == 1 else "have"
                 notes.append(f"{_count(len(alone))} of {name} {has} no counterpart in {other}: {points}.")
         notes.append(self._verdict())
@@ -100,9 +101,7 @@ class Comparison:
         """All points together: better, worse, and how many intervals leave out zero."""
         differences = [row["mean_difference"] for row in self.table.rows if row.get("method")]
         intervals = [
-            (row["ci95_low"], row["ci95_high"])
-            for row in self.table.rows
-            if row.get("ci95_low") is not None
+            (row["ci95_low"], row["ci95_high"]) for row in self.table.rows if row.get("ci95_low") is not None
         ]
         if not differences:
             return "No point has results on both sides yet."
@@ -114,16 +113,14 @@ class Comparison:
         chance = f"{(1 - CONFIDENCE) * len(intervals):.2g}"
         return f"{text}; {apart} of {len(intervals)} intervals leave out 0 ({chance} by chance alone)."
 
-    def _alone(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The points of either side that have no counterpart."""
-        return tuple(  # type: ignore[return-value]
-            [
-                {axis: found.values[axis] for axis in self.matching.axes if axis in results.axes}
-                for found in self.matching.matches
-                if found[2 - side] is None
-            ]
-            for side, results in enumerate(self.results)
-        )
+    def _alone(self, side: int) -> list[str]:
+        """The points of one side (0 or 1) that have no counterpart, in words."""
+        axes = [axis for axis in self.matching.axes if axis in self.results[side].axes]
+        return [
+            describe({axis: found.values[axis] for axis in axes})
+            for found in self.matching.matches
+            if (found.b, found.a)[side] is None
+        ]
 
     def write(self, out: Path) -> None:
         """Writes `compare.csv`, and the tables for people as `compare.md` and `compare.tex`."""

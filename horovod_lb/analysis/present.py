@@ -18,6 +18,7 @@ SPREAD = "mean ± standard deviation (n runs)"
 _ACCURACY, _TEST = "accuracy (%)", "test accuracy (%)"
 _DIFFERENCE, _INTERVAL = "difference (percentage points)", "95 % interval"
 _MOST_VALUES = 6
+_NO_POINT = "no such point"
 # More columns than this do not fit a page; a grid with fewer rows than columns is turned then.
 _MOST_COLUMNS = 6
 
@@ -153,7 +154,7 @@ def mark(value: str) -> str:
     """
     if any(word in value for word in ("diverged", "at chance", "unstable")):
         return "bad"
-    return "none" if value == "missing" else ""
+    return "none" if value in ("missing", _NO_POINT) else ""
 
 
 def signed(value: float | None) -> str:
@@ -164,7 +165,7 @@ def signed(value: float | None) -> str:
 
 def _side(row: Mapping[str, Any], side: str) -> str:
     if f"n{side}" not in row:
-        return "no such point"
+        return _NO_POINT
     about = {name.removesuffix(side): value for name, value in row.items() if name.endswith(side)}
     return summary_text(about, about, percent=True)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from horovod_lb.analysis import Results
     from horovod_lb.analysis.compare import Comparison
 
+_STYLES = {"bad": "red", "none": "dim"}
+
 First = Annotated[
     str,
     typer.Argument(metavar="A", help="Study file, folder of run folders, folder of results, or study name."),
@@ -109,6 +111,7 @@ def _names(first: str, a: Results, second: str, b: Results) -> tuple[str, str]:
 
 
 def _show(found: Comparison) -> None:
+    from horovod_lb.analysis.present import mark
     from horovod_lb.analysis.table import text
     from horovod_lb.cli.table import print_table
 
@@ -117,7 +120,8 @@ def _show(found: Comparison) -> None:
             print()
         rows = [[text(row.get(name)) for name in table.columns] for row in table.rows]
         right = set(table.columns) if number == 0 else set()
-        print_table(table.columns, rows, right=right)
+        styles = {value: _STYLES[mark(value)] for row in rows for value in row if mark(value)}
+        print_table(table.columns, rows, right=right, colours=styles)
         print(caption)
     print()
     for note in found.notes():
