@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from horovod_lb.cli.collect import Out, Runs, Set, Target, Where, write_tables
+from horovod_lb.cli.collect import AllowDirty, Out, Runs, Set, Target, Where, write_tables
 from horovod_lb.errors import RequestError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def report(
     out: Out = None,
     set_: Set = None,
     where: Where = None,
+    allow_dirty: AllowDirty = False,
     no_figures: NoFigures = False,
     live: Refresh = False,
     every: Every = None,
@@ -59,7 +60,7 @@ def report(
         return
 
     def gather() -> tuple[Results, Path]:
-        return write_tables(target, runs, out, set_, where)
+        return write_tables(target, runs, out, set_, where, allow_dirty=allow_dirty)
 
     if live:
         _follow(gather, no_figures, every or 30)

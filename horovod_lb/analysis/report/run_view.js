@@ -62,6 +62,7 @@ class RunView {
       ["state", runs.states[run]],
       ["outcome", runs.outcomes[run]],
       ["reason", details.reason],
+      ["what could not be read", details.problems],
       ["folder", details.folder],
       ["other runs of this point", siblings.length ? el("span", {}, ...siblings.slice(1)) : null],
     ]);

@@ -42,6 +42,7 @@ def details_of(record: Record, results: Results, traces: RateTraces) -> dict[str
     repeat = repeat_run(record, results)
     return {
         "reason": redact(str(record.reason)) if record.reason else None,
+        "problems": redact("; ".join(record.problems)),
         "folder": str(record.directory) if record.directory else None,
         "spec": redacted(record.spec) or None,
         "exit": _entries(record.exit),
