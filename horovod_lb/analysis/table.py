@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,8 +25,13 @@ _LATEX = str.maketrans(
     }
 )  # fmt: skip
 _MARKDOWN = str.maketrans(
-    {"|": r"\|", "\n": " ", "<": "&lt;", ">": "&gt;", "\\": r"\\", "*": r"\*", "`": r"\`", "[": r"\["}
-)
+    {
+        "|": r"\|", "\n": " ", "<": "&lt;", ">": "&gt;", "&": "&amp;", "\\": r"\\", "*": r"\*", "`": r"\`",
+        "[": r"\[", "~": r"\~",
+    }
+)  # fmt: skip
+# Within a word an underscore is one to Markdown, too.
+_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 class Span(NamedTuple):
@@ -66,7 +72,7 @@ class Table:
             _markdown_line("---:" if self._is_number(name) else "---" for name in self.columns),
             *(_markdown_line(text(row.get(name)) for name in self.columns) for row in self.rows),
         ]
-        head = f"{caption.translate(_MARKDOWN)}\n\n" if caption else ""
+        head = f"{markdown(caption)}\n\n" if caption else ""
         return head + "\n".join(lines) + "\n"
 
     def to_latex(self, caption: str = "", label: str = "") -> str:
@@ -142,7 +148,7 @@ def sort_key(values: Iterable[Any]) -> tuple[tuple[int, float, str], ...]:
 
 def markdown(value: str) -> str:
     """`value` with what Markdown or a table of it would take for its own made literal."""
-    return value.translate(_MARKDOWN)
+    return _UNDERSCORE.sub(r"\\_", value.translate(_MARKDOWN))
 
 
 def escape_latex(value: str) -> str:
@@ -151,11 +157,7 @@ def escape_latex(value: str) -> str:
 
 
 def _markdown_line(cells: Iterable[str]) -> str:
-    return (
-        "| "
-        + " | ".join(value if value.strip("-:") == "" else value.translate(_MARKDOWN) for value in cells)
-        + " |"
-    )
+    return "| " + " | ".join(value if value.strip("-:") == "" else markdown(value) for value in cells) + " |"
 
 
 def _latex_line(cells: Iterable[str]) -> str:

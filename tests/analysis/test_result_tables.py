@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from horovod_lb.analysis.table import Table, cell, escape_latex, sort_key
 
@@ -59,6 +60,24 @@ def test_latex_and_markdown_are_escaped() -> None:
     line = table.to_markdown().splitlines()[2]
     assert r"\| &lt;b&gt; #1" in line
     assert line.replace(r"\|", "").count("|") == 3
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", exclude_categories=["C"])), min_size=1, max_size=3))
+@example(
+    ["__init__", "_a_", "*b*", "`c`", "[d](e)", "&lt;", "~~f~~", "\\|", "<b>", "a_b", "- g", "# h", "---"]
+)
+def test_markdown_shows_what_went_in(values: list[str]) -> None:
+    """Read by markdown-it, an implementation of CommonMark with GitHub's tables."""
+    shown = [" ".join(value.splitlines()).strip() for value in values]
+    text = Table(("value",), [{"value": value} for value in shown]).to_markdown()
+    cells = [
+        token.children or []
+        for token in MarkdownIt("commonmark").enable("table").parse(text)
+        if token.type == "inline"
+    ]
+    assert {child.type for children in cells for child in children} <= {"text", "text_special"}
+    rows = ["".join(child.content for child in children) for children in cells]
+    assert rows == ["value", *shown]
 
 
 def test_a_minus_sign_and_plus_minus_in_latex() -> None:
