@@ -112,6 +112,22 @@ def test_assumptions_stand_where_the_numbers_are() -> None:
             assert len(re.findall(r"# .*assumption", body)) >= 4, name
 
 
+def test_the_manual_lists_every_preset_with_its_runs() -> None:
+    manual = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `([a-z0-9-]+)` \| [^|]+ \| (\d+) \| ([^|]+) \| (\d*) \| ([^|]*) \|$", manual, re.M
+    )
+    studies, small = described(shipped_studies()), described(miniatures())
+    presets = {name for name, study in studies.items() if study.paper or name in small}
+    assert sorted(name for name, *_ in rows) == sorted(presets)
+    for name, runs, cost, miniature, small_cost in rows:
+        assert (int(runs), cost) == (studies[name].runs, studies[name].cost)
+        if name in small:
+            assert (int(miniature), small_cost.strip()) == (small[name].runs, small[name].cost)
+        else:
+            assert not miniature and not small_cost.strip()
+
+
 def test_a_miniature_trains(tmp_path: Path) -> None:
     name = "you2020-cyclical-miniature"
     where = "label == 'cyclical, long cycle (Figure 33)' and learning_rate_peak == 0.032"
