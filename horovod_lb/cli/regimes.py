@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from horovod_lb.cli.collect import Out, Runs, Set, Target, Where, write_tables
+from horovod_lb.cli.collect import AllowDirty, Out, Runs, Set, Target, Where, write_tables
 from horovod_lb.cli.table import print_table
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def regimes(
     out: Out = None,
     set_: Set = None,
     where: Where = None,
+    allow_dirty: AllowDirty = False,
     factor: Factor = 2.0,
     json_: Json = False,
 ) -> None:
@@ -37,7 +38,7 @@ def regimes(
     from horovod_lb.analysis.regimes.words import sentences
     from horovod_lb.analysis.table import text
 
-    results, folder = write_tables(target, runs, out, set_, where)
+    results, folder = write_tables(target, runs, out, set_, where, allow_dirty=allow_dirty)
     found = survey(results)
     proposals = found.proposals(factor)
     if json_:
@@ -58,19 +59,25 @@ def _print_proposals(survey: Survey, proposals: list[Proposal], factor: float) -
         print(f"Next: nothing; brackets are within a factor of {factor:g}, or end at the full batch.")
         return
     study = survey.results.source.study_file
-    print(f"\nNext, to add to {study or 'the study'}:")
-    points = [proposal for proposal in proposals if not proposal.seeds]
+    fresh = [proposal for proposal in proposals if not proposal.planned]
+    points = [proposal for proposal in fresh if not proposal.seeds]
+    seeds = [proposal for proposal in fresh if proposal.seeds]
+    if fresh:
+        print(f"\nNext, to add to {study or 'the study'}:")
     if points:
         print("points:")
         for proposal in points:
             print(f"  {proposal.words()}  # {proposal.boundary}: {proposal.why}")
-    seeds = [proposal for proposal in proposals if proposal.seeds]
     if seeds:
         print(max(seeds, key=lambda proposal: len(proposal.seeds)).words())
         for proposal in seeds:
             print(f"  # {proposal.why}")
+    for proposal in proposals:
+        if proposal.planned:
+            where = f" at {proposal.batch_size:,}" if proposal.batch_size else ""
+            print(f"Planned already, yet to run{where}: {proposal.boundary}: {proposal.why}")
     sizes = {proposal.batch_size for proposal in proposals if proposal.batch_size is not None}
-    if survey.base and seeds:
+    if survey.base and any(proposal.seeds for proposal in proposals):
         sizes.add(survey.base.batch_size)  # its spread is in every comparison
     condition = f"batch_size in {sorted(sizes)}"
     print(f"Then: hlb run {shlex.quote(str(study or 'STUDY.yaml'))} --where {shlex.quote(condition)}")

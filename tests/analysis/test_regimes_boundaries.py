@@ -118,6 +118,7 @@ def test_the_loss_has_a_say_in_large_batches_alone(runs: Runs) -> None:
     assert base is not None
     assert (large_batch(results, base).low, large_batch(results, base).high) == (256, 512)
     assert (huge_batch(results, base).low, huge_batch(results, base).high) == (512, None)
+    assert large_batch(results, base).judged[0].notes == ("the loss 0.0361 is above 1.2 ξ",)
 
 
 def test_thresholds_count_as_reached(runs: Runs) -> None:

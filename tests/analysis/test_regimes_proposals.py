@@ -154,6 +154,46 @@ def test_groups_that_are_an_axis_keep_their_size(folder: Folder) -> None:
     assert huge.point == {"recipe.batch_size": 1024, "recipe.groups": 32}
 
 
+def test_what_the_study_has_already_is_only_to_be_run(folder: Folder) -> None:
+    made(folder, {256: 0.99, 4096: 0.97}, recipe={"scaling": "linear"})
+    for seed in range(3):
+        folder.run(f"new-{seed}", {"recipe.batch_size": 1024, KIND: "momentum"}, seed, state=None)
+    (both,) = proposals(collect(folder.path))
+    assert both.batch_size == 1024 and both.planned
+
+
+def test_runs_without_a_result_are_to_be_run_before_new_seeds(folder: Folder) -> None:
+    made(folder, {256: 0.99})
+    folder.run("one", {"recipe.batch_size": 512, KIND: "momentum"}, 0, [0.97])
+    for seed in (1, 2):
+        folder.run(f"missing-{seed}", {"recipe.batch_size": 512, KIND: "momentum"}, seed, state=None)
+    (seeds,) = [proposal for proposal in proposals(collect(folder.path)) if proposal.seeds]
+    assert seeds.planned and seeds.seeds == (0, 1, 2)
+    assert "2 of its and the baseline's runs have no result yet" in seeds.why
+
+
+def test_sections_that_are_an_axis_are_written_in_full_and_labels_kept(folder: Folder) -> None:
+    lars = {"kind": "lars", "momentum": 0.9, "exclude": []}
+    for batch, value in ((256, 0.99), (4096, 0.97)):
+        for seed in range(2):
+            point = {
+                "label": "LARS",
+                "recipe.batch_size": batch,
+                "recipe.optimizer": "kind=lars, momentum=0.9",
+            }
+            folder.run(
+                f"{batch}-{seed}",
+                point,
+                seed,
+                [value + 0.0001 * seed],
+                recipe={"optimizer": lars, "groups": 2},
+            )
+    (huge,) = [proposal for proposal in proposals(collect(folder.path)) if proposal.boundary == "B_H"]
+    assert yaml.safe_load(huge.words()) == [
+        {"recipe.batch_size": 1024, "label": "LARS", "recipe.optimizer": lars}
+    ]
+
+
 def test_without_a_result_nothing_is_proposed(folder: Folder) -> None:
     folder.run("a", {"recipe.batch_size": 256}, 0, state=None)
     assert proposals(collect(folder.path)) == []

@@ -251,6 +251,8 @@ def _judge(
     if loss is not None:
         sure_loss = below(losses, base.losses, LOSS)
         holds = holds and loss <= LOSS * statistics.fmean(base.losses)
+        if loss > LOSS * statistics.fmean(base.losses):
+            notes.append(f"the loss {loss:.4g} is above {LOSS:g} ξ")
         confidence = _both(sure, sure_loss) if holds else _either(sure, sure_loss)
     elif holds:
         confidence = _any(above(_with_diverged(one), base.accuracies, ACCURACY) for one in finished)

@@ -44,9 +44,11 @@ class Law:
 
 
 def laws(results: Results, axis: str) -> list[Law]:
-    """The law of each group that has two batch sizes or more with a best value."""
+    """The law of each group that has two batch sizes or more with a best of several values."""
     groups: dict[Any, list[Best]] = {}
     for best in best_by_batch(results, axis):
+        if best.edge == "only":  # the best of one value is no optimum
+            continue
         groups.setdefault(sort_key(best.group.values()), []).append(best)
     return [_law(axis, found) for found in groups.values() if len(found) > 1]
 

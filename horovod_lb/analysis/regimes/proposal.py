@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
+from horovod_lb.analysis.record import dotted
 from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
 from horovod_lb.analysis.regimes.boundaries import ACCURACY, Baseline, Boundary, Judged
 from horovod_lb.analysis.regimes.criterion import SURE
+from horovod_lb.analysis.table import sort_key
 
 if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
@@ -23,7 +25,8 @@ FEW_SEEDS = 3
 @dataclass(frozen=True)
 class Proposal:
     """Runs that would narrow down a `boundary`, and `why`: `point` is one to add to the study (its keys and
-    their values), `seeds` what the study's seeds should be; one of them is empty.
+    their values), `seeds` what the study's seeds should be; one of them is empty. `planned` says that the
+    study has it already, and it is yet to be run.
     """
 
     boundary: str
@@ -31,6 +34,7 @@ class Proposal:
     point: Mapping[str, Any]
     seeds: tuple[int, ...] = ()
     batch_size: int | None = None
+    planned: bool = False
 
     def words(self) -> str:
         """What to write into the study file."""
@@ -63,7 +67,8 @@ def propose(
                 point |= _linear(base)
             upper = boundary.high
             why = f"halves {boundary.low:,} to {upper:,}" if upper else "no upper end is known yet"
-            found.append(Proposal(boundary.name, why, point, batch_size=size))
+            planned = _is_planned(results, template, {"recipe.batch_size": size})
+            found.append(Proposal(boundary.name, why, point, batch_size=size, planned=planned))
     return [*found, *_settling(results, boundary, base)]
 
 
@@ -110,7 +115,8 @@ def _settling(results: Results, boundary: Boundary, base: Baseline) -> Iterator[
             for at in judged.edges:
                 point = point_at(judged.batch_size, judged.point, results.axes) | {at.axis: at.beyond}
                 why = f"at {judged.batch_size:,} {at}"
-                yield Proposal(boundary.name, why, point, batch_size=judged.batch_size)
+                planned = _is_planned(results, judged.point, {at.axis: at.beyond})
+                yield Proposal(boundary.name, why, point, batch_size=judged.batch_size, planned=planned)
 
 
 def _more_seeds(boundary: Boundary, judged: Judged, base: Baseline) -> Iterator[Proposal]:
@@ -124,7 +130,11 @@ def _more_seeds(boundary: Boundary, judged: Judged, base: Baseline) -> Iterator[
     if len(seeds) <= MOST_SEEDS:
         verb = "holds" if judged.holds else "does not hold"
         why = f"that {boundary.name}'s criterion {verb} at {judged.batch_size:,} is not sure"
-        yield Proposal(boundary.name, why, {}, seeds, judged.batch_size)
+        missing = judged.point.n_missing + base.point.n_missing
+        if missing:
+            why += f"; {missing} of its and the baseline's runs have no result yet"
+        planned = set(seeds) <= {run.seed for run in judged.point.runs}
+        yield Proposal(boundary.name, why, {}, seeds, judged.batch_size, planned)
 
 
 def _template(boundary: Boundary, base: Baseline) -> Point:
@@ -141,13 +151,23 @@ def point_at(size: int, template: Point, axes: Sequence[str]) -> dict[str, Any]:
     """The values of `template` with another batch size; where groups are an axis, they keep their size."""
     named = template.named(axes)
     own = batch_size_of(template)
-    point = {"recipe.batch_size": size}
+    point: dict[str, Any] = {"recipe.batch_size": size}
     for axis, value in named.items():
         if axis == "recipe.groups" and own:
             point[axis] = size * value // own
-        elif axis not in (*BATCH_AXES, LABEL):
-            point[axis] = value
+        elif axis not in BATCH_AXES and (axis != LABEL or value is not None):
+            # A section is named in short where it is an axis; the run's specification has it in full.
+            section = dotted(template.runs[0].spec, axis)
+            point[axis] = section if isinstance(section, Mapping) else value
     return point
+
+
+def _is_planned(results: Results, template: Point, changed: Mapping[str, Any]) -> bool:
+    """Whether the study has a point like `template` but for what is `changed`."""
+    axes = [axis for axis in results.axes if axis != LABEL]
+    wanted = {**template.named(results.axes), **changed}
+    key = sort_key(wanted[axis] for axis in axes)
+    return any(sort_key(point.named(results.axes)[axis] for axis in axes) == key for point in results.points)
 
 
 def _linear(base: Baseline) -> dict[str, Any]:

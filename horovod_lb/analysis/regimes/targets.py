@@ -78,14 +78,14 @@ def target_of(results: Results) -> Target | None:
 
 def reached(record: Record, target: Target) -> Reached | None:
     """When a run is first at the target, at the end of an epoch; None where it is not, so far."""
-    seconds: float | None = 0.0
-    for row in record.epochs:
-        duration = row.get("seconds")
-        seconds = seconds + duration if seconds is not None and is_number(duration) else None
-        if target.met(row.get(target.column)):
-            step = row.get("step")
-            return Reached(int(row["epoch"]), int(step) if is_number(step) else None, seconds)
-    return None
+    values = record.epochs.column(target.column)
+    place = next((place for place, value in enumerate(values) if target.met(value)), None)
+    if place is None:
+        return None
+    durations = record.epochs.column("seconds")[: place + 1]
+    seconds = sum(durations, 0.0) if all(map(is_number, durations)) else None
+    epoch, step = (record.epochs.column(name)[place] for name in ("epoch", "step"))
+    return Reached(int(epoch), int(step) if is_number(step) else None, seconds)
 
 
 @dataclass(frozen=True)

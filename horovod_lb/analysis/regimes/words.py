@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from horovod_lb.analysis.points import LABEL
 from horovod_lb.analysis.published import published
 from horovod_lb.analysis.regimes.batches import is_number
 from horovod_lb.analysis.regimes.boundaries import ACCURACY, LOSS, Baseline, Boundary
@@ -96,7 +97,8 @@ def _critical(survey: Survey) -> Iterator[str]:
 
 def _law(law: Law) -> Iterator[str]:
     found = ", ".join(f"{text(best.value)} at {best.batch_size:,}" for best in law.best)
-    group = ", ".join(f"{label(axis)} {text(value)}" for axis, value in law.group.items())
+    named = {LABEL: law.group[LABEL]} if law.group.get(LABEL) else law.group
+    group = ", ".join(f"{label(axis)} {text(value)}" for axis, value in named.items())
     sentence = f"Best {label(law.axis)}{f' with {group}' if group else ''}: {found}"
     if law.fit is None:
         yield f"{sentence}; two batch sizes with a best value above 0 make an exponent."
