@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from horovod_lb.analysis.outcome import classify, not_finite
-from horovod_lb.analysis.rows import Parsed, Rows, is_finite, is_number
+from horovod_lb.analysis.rows import Parsed, Rows, is_number
 from horovod_lb.analysis.rows import parse as parse_rows
 from horovod_lb.analysis.table import cell
 from horovod_lb.errors import DataError, RunDirectoryError
@@ -87,11 +87,10 @@ class Record:
 
     def best(self, column: str = "val_accuracy") -> tuple[float, int] | None:
         """The highest finite value of a column and the first epoch that reached it."""
-        values = self.epochs.column(column)
-        highest = max(filter(is_finite, values), default=None)
-        return (
-            None if highest is None else (float(highest), self.epochs.column("epoch")[values.index(highest)])
-        )
+        place = self.epochs.best(column)
+        if place is None:
+            return None
+        return float(self.epochs.column(column)[place]), self.epochs.column("epoch")[place]
 
 
 def dotted(mapping: Mapping[str, Any], key: str) -> Any:
@@ -129,7 +128,7 @@ def read(
     reason = damage or exit_record.get("reason") or exit_record.get("error")
     epochs = parse(_content(directory.metrics_csv), "epoch")
     steps = parse(_content(directory.steps_csv), "step")
-    lives = tuple(_lives(directory))
+    newest = exit_record["life"] if exit_record else directory.life_number()
     record = Record(
         run_id=str(spec.get("run_id") or directory.path.name),
         spec=spec,
@@ -138,7 +137,7 @@ def read(
         exit=_measured_numbers(exit_record),
         epochs=epochs.rows,
         steps=steps.rows,
-        lives=lives,
+        lives=tuple(_lives(directory, newest)),
         wall_seconds=_wall_seconds(directory, exit_record),
         directory=directory.path,
         problems=(
@@ -155,8 +154,8 @@ def _state(directory: RunDirectory, exit_record: Mapping[str, Any]) -> tuple[Sta
     """The state, and what kept it from being known."""
     name = "exit.json"
     try:
-        if exit_record:
-            State(exit_record["state"])
+        if exit_record and (state := State(exit_record["state"])).final:
+            return state, None
         name = "life.json or heartbeat.json"
         return directory.state(), None
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -246,13 +245,16 @@ def _validation_set(spec: Mapping[str, Any]) -> tuple[int | None, int | None]:
     try:
         info = describe(spec.get("data") or {})
     except DataError:
-        return derived.get("classes"), derived.get("val_examples")
+        classes, examples = derived.get("classes"), derived.get("val_examples")
+        return (
+            classes if isinstance(classes, int) else None,
+            examples if isinstance(examples, int) else None,
+        )
     return info.classes or None, info.val_examples or None
 
 
-def _lives(directory: RunDirectory) -> Iterator[Mapping[str, Any]]:
-    newest = directory.newest_segment()
-    for number in range(1, int(newest.name) + 1) if newest else ():
+def _lives(directory: RunDirectory, newest: int) -> Iterator[Mapping[str, Any]]:
+    for number in range(1, newest + 1):
         yield read_json(directory.segments / str(number) / "provenance.json") or {}
 
 

@@ -26,12 +26,13 @@ class Rows(Sequence[Mapping[str, Any]]):
     A column is an `array` of floats, or a list where there are other values in it.
     """
 
-    __slots__ = ("_bodies", "_rows", "columns")
+    __slots__ = ("_best", "_bodies", "_rows", "columns")
 
     def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
         self.columns = columns
         self._rows: tuple[dict[str, Any], ...] | None = None
         self._bodies: dict[tuple[str, ...], str] = {}
+        self._best: dict[str, int | None] = {}
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> Rows:
@@ -67,6 +68,17 @@ class Rows(Sequence[Mapping[str, Any]]):
         """The values of a column, None for empty cells; all None where there is no such column."""
         found = self.columns.get(name)
         return [None] * len(self) if found is None else found
+
+    def best(self, name: str) -> int | None:
+        """Where the highest finite value of a column stands first; None where there is none."""
+        if name not in self._best:
+            values = self.column(name)
+            numbers = (
+                filter(math.isfinite, values) if isinstance(values, array) else filter(is_finite, values)
+            )
+            highest = max(numbers, default=None)
+            self._best[name] = None if highest is None else values.index(highest)
+        return self._best[name]
 
     def _all(self) -> tuple[dict[str, Any], ...]:
         if self._rows is None:
