@@ -153,6 +153,9 @@ def test_a_study_of_many_points_says_which_panels_it_shows() -> None:
     assert [len(drawn.figure.axes) for drawn in found] == [12, 5]
     assert [drawn.name for drawn in found] == ["val_loss_by_epoch", "val_loss_by_epoch_2"]
     assert "Panels 13 to 17 of 17" in found[1].caption
+    (usual,) = [drawn for drawn in draw(results) if drawn.name.startswith("accuracy_by_epoch")]
+    assert len(usual.figure.axes) == 9
+    assert "Panels 1 to 9 of 17" in usual.caption
 
 
 def test_captions_count_runs() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.figures import (
@@ -59,9 +60,9 @@ def draw(results: Results, names: Sequence[str] = (), choices: Choices = _USUAL)
 
     A figure's name begins with its kind's, and both may be given, or the beginning of one:
     `final_accuracy_by` draws `final_accuracy_by_batch_size`, ... Names of no kind are passed over; see
-    `require`.
+    `require`. The usual ones have one figure each where asked ones would have several of many panels.
     """
-    with choosing(choices):
+    with choosing(choices if names else replace(choices, sheets=1)):
         if not names:
             return [drawn for kind in KINDS.values() if kind.usual for drawn in kind.draw(results)]
         wanted = {word: [name for name in names if word in _kinds(name)] for word in KINDS}

@@ -15,11 +15,14 @@ WIDTHS = {"column": 3.4, "page": 7.0}
 
 @dataclass(frozen=True)
 class Choices:
-    """`width` is one of `WIDTHS`; `color` and `style` are axes (None: the figure's own choice)."""
+    """`width` is one of `WIDTHS`; `color` and `style` are axes (None: the figure's own choice); curves of
+    many panels have up to `sheets` figures.
+    """
 
     width: str = "page"
     color: str | None = None
     style: str | None = None
+    sheets: int = 4
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

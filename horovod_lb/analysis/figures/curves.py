@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from horovod_lb.analysis.figures import lines
+from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.drawn import Drawn
 from horovod_lb.analysis.figures.layout import ends, lay_out
 from horovod_lb.analysis.figures.sheet import Sheet
@@ -12,7 +13,7 @@ from horovod_lb.analysis.figures.strokes import Part
 from horovod_lb.analysis.results import Results
 
 MOST_PANELS = 12
-_MOST_FIGURES = 2
+_SOME_PANELS = 9  # where there are more than fit, and one figure has to do
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Curves:
     batch_first: bool = False
 
     def draw(self, results: Results) -> list[Drawn]:
-        """The figure, or two where there are more panels than one holds; none where there is no data."""
+        """The figure, or several where there are more panels than one holds; none where there is no data."""
         bands = {
             (id(point), part.column): lines.band(point, part.column)
             for point in results.points
@@ -51,10 +52,12 @@ class Curves:
         kept = ends(results, points) if self.ends_only else points
         layout = lay_out(results, kept, styles_taken=self.together, batch_first=self.batch_first)
         all_panels = layout.panels()
-        shown = all_panels[: MOST_PANELS * _MOST_FIGURES]
+        sheets = chosen().sheets
+        most = _SOME_PANELS if len(all_panels) > MOST_PANELS and sheets == 1 else MOST_PANELS
+        shown = all_panels[: most * sheets]
         figures = []
-        for number, start in enumerate(range(0, len(shown), MOST_PANELS), 1):
-            sheet = Sheet(self, layout, shown[start : start + MOST_PANELS], bands)
+        for number, start in enumerate(range(0, len(shown), most), 1):
+            sheet = Sheet(self, layout, shown[start : start + most], bands)
             caption = f"{self.about[0].upper()}{self.about[1:]}: {sheet.note()}"
             if len(kept) < len(points):
                 caption += " The smallest and the largest batch size only."

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from horovod_lb.analysis.figures import lines
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.layout import Layout, lay_out
-from horovod_lb.analysis.figures.panels import Section, across, add_legend, legend_size, panels, share_y
+from horovod_lb.analysis.figures.panels import (
+    Section,
+    across,
+    add_legend,
+    legend_size,
+    panels,
+    share_y,
+    tidy_log,
+)
 from horovod_lb.analysis.figures.style import INK, styled
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
@@ -134,6 +142,8 @@ def _fill(axes: Axes, curves: Sequence[_Curve], layout: Layout, *, rooted: bool)
         last = max(curve.t[-1] for curve in curves)
         axes.xaxis.set_major_locator(FixedLocator(_round_squares(last)))
         axes.set_xlim(0, last * 1.03)
+    else:
+        tidy_log(axes, "x")
     axes.set_ylim(bottom=0)
 
 

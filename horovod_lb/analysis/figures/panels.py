@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.style import TITLE_SIZE
@@ -26,6 +26,7 @@ _LOWEST = 1.75  # inches: the least height of a panel
 _BESIDE = 1.9  # inches: the widest and the tallest legend that stands beside the panels
 _TALLEST = 3.4
 _MOST_DECADES = 6  # of a logarithmic axis with plain numbers
+_FEW_DECADES = 1.7  # with ticks between powers of ten
 
 
 class Size(NamedTuple):
@@ -108,19 +109,21 @@ def label_x(panels: Sequence[Axes], label: str) -> None:
         axes.set_xlabel(label)
 
 
-def tidy_log(axes: Axes) -> None:
-    """Plain numbers at the ticks of a logarithmic vertical axis, once it has its limits."""
+def tidy_log(axes: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Plain numbers at the ticks of a logarithmic axis, once it has its limits, few enough not to touch."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    low, high = axes.get_ylim()
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    low, high = axes.get_ylim() if which == "y" else axes.get_xlim()
     decades = math.log10(high / low)
+    axis.set_minor_formatter(NullFormatter())
     if decades > _MOST_DECADES:
         return
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if decades < 2:
-        axes.yaxis.set_minor_locator(NullLocator())
+    subs = (1.0, 2.0, 5.0) if decades < _FEW_DECADES else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    if decades < _FEW_DECADES:
+        axis.set_minor_locator(NullLocator())
 
 
 def limit_percent(axes: Axes, *, room_below: bool = False) -> None:

@@ -127,6 +127,7 @@ class Sheet:
             ]
             if ends and max(ends) > _UNEVEN * min(ends) > 0:
                 axes.set_xscale("log")
+                tidy_log(axes, "x")
         else:
             epoch_ticks(axes, self._last())
         if parts[0].percent and not logarithmic:
