@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from made_runs import METRICS, Folder
 
 from horovod_lb.analysis import Results, collect
-from horovod_lb.analysis.regimes import Law, laws, survey
+from horovod_lb.analysis.regimes import CriticalBatch, Law, laws, survey
 from horovod_lb.analysis.regimes.as_json import as_json
 from horovod_lb.analysis.regimes.tables import duration, presented
 from horovod_lb.analysis.regimes.words import number, sentences
@@ -99,6 +100,7 @@ def test_tables_for_people(three_batches: Results) -> None:
     assert regimes.table.rows[1]["best tried"] == "99.00 %: holds, more than 99.9 % sure"
     assert regimes.table.rows[3]["best tried"].startswith("94.00 %: does not hold")
     assert "B_H between 2,048 and 4,096" in regimes.caption
+    assert "B_crit = " in regimes.caption
     assert [row["reached"] for row in targets.table.rows] == ["3 of 3", "3 of 3", "3 of 3", "1 of 3"]
     assert [row["time"] for row in targets.table.rows] == ["16 s", "30 s", "50 s", ""]
     assert "source" not in targets.table.columns
@@ -163,6 +165,9 @@ def test_json_holds_plain_finite_values(three_batches: Results) -> None:
     assert said["huge_batch"]["low"] == 2048 and said["huge_batch"]["high"] == 4096
     assert said["target"] == {"column": "val_accuracy", "value": 0.95, "why": "the study's target"}
     assert [row["batch_size"] for row in said["batch_sizes"]] == [256, 1024, 2048, 4096]
+    found = replace(found, critical=CriticalBatch(5, 4, 6, math.inf, 2048, math.inf, 3))
+    said = json.loads(json.dumps(as_json(found, []), allow_nan=False))["critical_batch"]
+    assert (said["critical"], said["critical_low"], said["critical_high"]) == ("inf", 2048, "inf")
 
 
 def test_runs_without_a_batch_size_or_a_result(folder: Folder) -> None:

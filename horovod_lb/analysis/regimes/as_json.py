@@ -1,4 +1,4 @@
-"""The survey as plain values for JSON; numbers that are infinite or not known are null."""
+"""The survey as plain values for JSON: what is not known is null, what is infinite "inf"."""
 
 from __future__ import annotations
 
@@ -71,4 +71,6 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return "inf" if value == math.inf else value

@@ -10,7 +10,7 @@ from horovod_lb.analysis.published import published
 from horovod_lb.analysis.regimes.criterion import in_words
 from horovod_lb.analysis.regimes.survey import Survey, batch_sizes, survey
 from horovod_lb.analysis.regimes.targets import QUANTITIES, targets_table
-from horovod_lb.analysis.regimes.words import boundary_sentence, number
+from horovod_lb.analysis.regimes.words import boundary_sentence, critical_sentences, number
 from horovod_lb.analysis.table import Table
 from horovod_lb.analysis.wide import label
 
@@ -60,6 +60,8 @@ def regimes(found: Survey) -> Presented:
     boundaries = [
         boundary_sentence(one) for one in (found.large, found.huge) if one is not None and one.judged
     ]
+    if found.critical is not None:
+        boundaries += critical_sentences(found)
     goal = found.target
     target = f" Epochs, steps and time to {goal.short()}: medians over seeds." if goal else ""
     caption = f"Whether a batch size keeps 99.5 % of the baseline's accuracy.{target} {' '.join(boundaries)}"

@@ -24,7 +24,7 @@ def sentences(survey: Survey) -> list[str]:
         found.append(f"B_F: {survey.full:,} training examples.")
     if survey.target:
         found.append(f"Target: {survey.target}.")
-        found += list(_critical(survey))
+        found += list(critical_sentences(survey))
     for law in survey.laws():
         found += list(_law(law))
     return found
@@ -78,7 +78,8 @@ def _baseline(base: Baseline) -> str:
     return f"Baseline: B_0 = {base.batch_size:,} ({base.how}, {seeds}): {', '.join(parts)}; {threshold}."
 
 
-def _critical(survey: Survey) -> Iterator[str]:
+def critical_sentences(survey: Survey) -> Iterator[str]:
+    """The fitted E(B), and the batch sizes that it leaves out."""
     fit = survey.critical
     if fit is None:
         yield "B_crit: not known: it takes three batch sizes of which most runs reach the target."
