@@ -92,6 +92,23 @@ def test_runs_at_chance_level_do_not_squeeze_the_others() -> None:
     assert y == pytest.approx([98, 97, 10])  # its line leaves the panel
 
 
+def test_of_tuned_points_the_best_is_shown() -> None:
+    records = [
+        record
+        for batch in (256, 512)
+        for rate in (0.1, 0.2, 0.4)
+        for record in runs_at({B: batch, R: rate}, [None if rate > 0.3 else 0.9 - rate + batch / 1e4])
+    ]
+    drawn = final_accuracy_by(results(records, tuned=(R,)), B)
+    assert drawn is not None
+    (axes,) = drawn.figure.axes
+    ((x, y),) = series(axes)
+    assert x == [8, 9] and y == pytest.approx([82.56, 85.12])  # at the rate of 0.1
+    assert legend(drawn) == [] and "the best of its points over reference learning rate" in drawn.caption
+    by_rate = final_accuracy_by(results(records, tuned=(R,)), R)
+    assert by_rate is not None and len(series(by_rate.figure.axes[0])) == 2
+
+
 def test_training_longer_stands_at_the_epochs_of_a_budget() -> None:
     records = [
         record

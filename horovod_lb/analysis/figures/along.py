@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.figures import lines
 from horovod_lb.analysis.figures.choices import WIDTHS, chosen
-from horovod_lb.analysis.figures.finals import counts
+from horovod_lb.analysis.figures.finals import best_of_tuned, counts
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels, share_y
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
 from horovod_lb.analysis.figures.ticks import height, scale, set_even, set_log, set_x
@@ -55,12 +55,15 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Along:
-    """A figure of a quantity along an axis, what is on the axis, and over how many runs the means are."""
+    """A figure of a quantity along an axis, what is on the axis, over how many runs the means are, and what
+    a caption says of tuned axes.
+    """
 
     figure: Figure
     axis: str
     colors: int
     n: str
+    tuned: str
 
 
 def axis_name(axis: str | None) -> str:
@@ -90,8 +93,10 @@ def along(
     horizontal lines.
 
     A colour and marker a value of the second axis, a panel a value of further ones. Bars are 95 % t
-    intervals, cut at the panel's edge. None where no run has a value.
+    intervals, cut at the panel's edge. Of points that differ in axes that the study names as tuned the best
+    one is shown. None where no run has a value.
     """
+    results, tuned = best_of_tuned(results, axis)
     if not any(quantity.values(point) for point in results.points):
         return None
     x = {id(point): _value(results, point, axis) for point in results.points}
@@ -139,7 +144,7 @@ def along(
         share_y(all_axes, quantity.label)
         add_legend(figure, sections, further)
     n = counts([len(quantity.values(point)) for point in results.points])
-    return Along(figure, axis_name(axis), len(hues), n)
+    return Along(figure, axis_name(axis), len(hues), n, tuned)
 
 
 def _series(

@@ -50,7 +50,7 @@ def _drawn(word: str, made: Along | None) -> Drawn | None:
     if made is None:
         return None
     caption = (
-        f"Final validation {word} by {made.axis}: means over seeds ({made.n}), {INTERVAL}, "
+        f"Final validation {word} by {made.axis}: means over seeds ({made.n}){made.tuned}, {INTERVAL}, "
         "single runs as dots."
     )
     return Drawn(f"final_{word}_by_{made.axis.replace(' ', '_')}", caption, made.figure, made.colors)

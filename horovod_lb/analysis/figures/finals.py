@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
+from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.table import sort_key
+from horovod_lb.analysis.wide import label
 from horovod_lb.runs import State
 
 INTERVAL = "bars of the 95 % t interval"
@@ -36,3 +40,22 @@ def baseline(results: Results) -> Point | None:
         if wanted and sort_key(values[axis] for axis in wanted) == sort_key(wanted.values())
     ]
     return found[0] if len(found) == 1 else None
+
+
+def best_of_tuned(results: Results, axis: str | None) -> tuple[Results, str]:
+    """The results of the best of the points that differ in the study's `tuned` axes alone, chosen as in
+    `best.csv`, without these axes; and what a caption says of it. As they are where the study names no tuned
+    axes, or `axis` is one of them.
+    """
+    tuned = [name for name in results.axes if name in (results.source.tuned or ())]
+    if not tuned or axis in tuned:
+        return results, ""
+    kept = tuple(name for name in results.axes if name not in tuned)
+    groups: dict[Any, list[Point]] = {}
+    for point in results.points:
+        named = point.named(results.axes)
+        groups.setdefault(sort_key(named[name] for name in kept), []).append(point)
+    best = [choose(points) or points[0] for points in groups.values()]
+    records = tuple(run for point in best for run in point.runs)
+    said = f", each the best of its points over {' and '.join(map(label, tuned))}"
+    return replace(results, axes=kept, records=records), said

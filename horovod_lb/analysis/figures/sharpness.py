@@ -31,8 +31,8 @@ def sharpness_by_batch_size(results: Results, column: str) -> Drawn | None:
     if made is None:
         return None
     caption = (
-        f"Sharpness at the end of training by {made.axis}, {formula}: means over seeds ({made.n}), "
-        f"{INTERVAL}, single runs as dots."
+        f"Sharpness at the end of training by {made.axis}, {formula}: means over seeds ({made.n})"
+        f"{made.tuned}, {INTERVAL}, single runs as dots."
     )
     return Drawn(f"{column}_by_{made.axis.replace(' ', '_')}", caption, made.figure, made.colors)
 
