@@ -5,6 +5,7 @@ recipe itself.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from figure_checks import made_study
 from made_runs import Folder
 
 from horovod_lb.analysis import collect
-from horovod_lb.analysis.figures import Choices, Drawn, draw, figure
+from horovod_lb.analysis.figures import KINDS, Choices, Drawn, draw, figure
 from horovod_lb.analysis.figures.distance import straight
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
@@ -307,3 +308,13 @@ def test_what_cannot_be_drawn_is_said(kind: str, message: str, batch_by_warmup: 
 def test_a_width_that_there_is_not() -> None:
     with pytest.raises(RequestError, match="column or page"):
         Choices("poster")
+
+
+def test_the_manual_names_every_kind() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "figures.md").read_text()
+    rows = [line.split("|")[1] for line in manual.splitlines() if line.startswith("| `")]
+    named = {word.strip("`") for row in rows for word in re.findall(r"`[a-z_]+`", row)}
+    assert set(KINDS) <= named
+    assert {name for name in KINDS if f"`{name}` †" in manual} == {
+        name for name, kind in KINDS.items() if kind.usual
+    }
