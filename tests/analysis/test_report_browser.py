@@ -231,12 +231,12 @@ def test_a_live_page_takes_up_a_newer_file_and_stays_as_it_was_set(
     browser: Any, made: tuple[Results, Path], tmp_path: Path
 ) -> None:
     report = prepare(made[0], tmp_path, with_figures=False)
-    path = report.write(Live(1, "12:00:01"))
+    path = report.write(Live(2, "12:00:01"))
     with opened(browser, path) as page:
         assert "12:00:01" in page.locator("#live").inner_text()
         page.locator("#runs .tools input[type=search]").fill("r64")
         page.locator("#curves-plot .choices input").first.uncheck()
-        report.write(Live(1, "12:00:02"))
+        report.write(Live(2, "12:00:02"))
         page.wait_for_selector("#live:has-text('12:00:02')")
         page.wait_for_selector("html[data-ready=yes]", state="attached")
         assert page.locator("#runs .tools input[type=search]").input_value() == "r64"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +135,11 @@ def test_a_runs_study_file_is_yaml_whatever_stands_in_it() -> None:
     assert found["recipe"]["lr"] == 1e-05
     assert {**found["recipe"]["nasty"], "c": None} == {**nasty, "c": None}
     assert found["seeds"] == [2]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@pytest.mark.parametrize("name", ["unpack", "grid", "plot", "curves", "run_view", "report"])
+def test_the_scripts_are_javascript(name: str) -> None:
+    script = str(files("horovod_lb.analysis.report").joinpath(f"{name}.js"))
+    done = subprocess.run(["node", "--check", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -38,8 +38,12 @@ class Live {
     this.paused = history.state?.paused ?? false;
     this.pause = el("button", { type: "button", "aria-pressed": String(this.paused), click: () => this.toggle() }, "pause");
     host.replaceChildren(el("span", { class: "dot" }), ` Live: written ${written}; looks again every ${every} s `, this.pause);
-    setTimeout(() => this.again(), 1000 * every);
     addEventListener("input", () => (this.touched = Date.now()));
+  }
+
+  /** Counts from when everything is drawn: a slow browser gets there, too. */
+  wait() {
+    setTimeout(() => this.again(), 1000 * this.every);
   }
 
   toggle() {
@@ -111,12 +115,13 @@ async function start() {
   };
   addEventListener("hashchange", route);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (detail.hidden ? curves?.recolor() : route()));
-  if (page.live) new Live(document.getElementById("live"), page.live, { grids, curves });
+  const live = page.live && new Live(document.getElementById("live"), page.live, { grids, curves });
   if (saved?.scroll) scrollTo(0, saved.scroll);
   // The tables are painted before the plotting library is unpacked.
   requestAnimationFrame(() => setTimeout(async () => {
     await route();
     document.documentElement.dataset.ready = "yes";
+    live?.wait();
   }));
 }
 
