@@ -42,13 +42,13 @@ def baseline(results: Results) -> Point | None:
     return found[0] if len(found) == 1 else None
 
 
-def best_of_tuned(results: Results, axis: str | None) -> tuple[Results, str]:
-    """The results of the best of the points that differ in the study's `tuned` axes alone, chosen as in
-    `best.csv`, without these axes; and what a caption says of it. As they are where the study names no tuned
-    axes, or `axis` is one of them.
+def best_of_tuned(results: Results, *shown: str | None) -> tuple[Results, str]:
+    """The results of the best of the points that differ in the study's `tuned` axes alone, those that are
+    `shown` aside, chosen as in `best.csv`, without these axes; and what a caption says of it. As they are
+    where the study names no tuned axes.
     """
-    tuned = [name for name in results.axes if name in (results.source.tuned or ())]
-    if not tuned or axis in tuned:
+    tuned = [name for name in results.axes if name in (results.source.tuned or ()) and name not in shown]
+    if not tuned:
         return results, ""
     kept = tuple(name for name in results.axes if name not in tuned)
     groups: dict[Any, list[Point]] = {}

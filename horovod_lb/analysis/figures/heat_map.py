@@ -10,7 +10,7 @@ from horovod_lb.analysis.figures import lines
 from horovod_lb.analysis.figures.along import axis_label, axis_name
 from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
-from horovod_lb.analysis.figures.finals import counts
+from horovod_lb.analysis.figures.finals import best_of_tuned, counts
 from horovod_lb.analysis.figures.panels import add_legend, panels
 from horovod_lb.analysis.figures.style import styled
 from horovod_lb.analysis.figures.ticks import size_names
@@ -49,8 +49,12 @@ def heat_map(results: Results) -> Drawn | None:
     pair = axes_of(results)
     if pair is None or not any(point.accuracy.n or point.n_diverged for point in results.points):
         return None
+    results, tuned = best_of_tuned(results, pair.up, pair.across)
+    pair = pair._replace(panels=tuple(axis for axis in pair.panels if axis in results.axes))
     ups, acrosses = lines.values_of(results, pair.up), lines.values_of(results, pair.across)
     by_panel = lines.by_panel(results, pair.panels)
+    # A panel with a single cell is no map, where others are.
+    by_panel = [one for one in by_panel if len(one[1]) > 1] or by_panel
     names = _names(pair.up, ups, 24 if chosen().width == "page" else 14)
     beside = 0.45 + 0.06 * max(len(line) for name in names for line in name.split("\n"))
     tall = max(_CELL[1], 0.08 + 0.13 * max(name.count("\n") + 1 for name in names))
@@ -87,8 +91,8 @@ def heat_map(results: Results) -> Drawn | None:
         else f"means over seeds ({counts([point.accuracy.n for point in results.points])})"
     )
     caption = (
-        f"Final validation accuracy (%) by {axis_name(pair.up)} and {axis_name(pair.across)}: {in_cells}; a "
-        "frame marks the best one."
+        f"Final validation accuracy (%) by {axis_name(pair.up)} and {axis_name(pair.across)}: {in_cells}"
+        f"{tuned}; a frame marks the best one."
     )
     return Drawn(
         f"heat_map_{axis_name(pair.up)}_{axis_name(pair.across)}".replace(" ", "_"), caption, figure, 0
