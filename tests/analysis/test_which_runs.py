@@ -167,3 +167,43 @@ def test_requests_that_mean_nothing(tmp_path: Path, batch_by_warmup: Folder) -> 
         collect(batch_by_warmup.path, [tmp_path])
     with pytest.raises(RequestError, match="--set changes a study file"):
         collect(batch_by_warmup.path, overrides=["recipe.epochs=3"])
+
+
+def test_a_study_that_grew_on_two_machines_is_one(study: Path, tmp_path: Path) -> None:
+    accuracies = {16: 0.8, 64: 0.9, 256: 0.7}
+    done: dict[str, str] = {}
+    for machine, sizes, seeds in (("one", "[16, 64]", "[0]"), ("two", "[16, 64, 256]", "[0, 1]")):
+        study.write_text(STUDY.replace("[64, 16]", sizes).replace("[0, 1, 2]", seeds))
+        for spec in expand(load_study(study)):
+            if spec.run_id not in done:
+                finish(tmp_path / machine, spec.spec, accuracies[spec.point["recipe.batch_size"]])
+                done[spec.run_id] = machine
+    assert sorted(done.values()) == ["one"] * 2 + ["two"] * 4
+    results = collect(study, [tmp_path / "one", tmp_path / "two"])
+    rows = csv.DictReader(io.StringIO(results.tables["accuracy"].to_csv()))
+    assert [(row["recipe.batch_size"], row["n"], row["mean"]) for row in rows] == [
+        ("16", "2", "0.8"),
+        ("64", "2", "0.9"),
+        ("256", "2", "0.7"),
+    ]
+    assert results.notes()[0] == "6 runs: 6 completed."
+    # By name, without the study file, the same runs are found.
+    by_name = collect("little", [tmp_path / "one", tmp_path / "two"])
+    assert by_name.tables["runs"].to_csv() == results.tables["runs"].to_csv()
+
+
+def test_runs_of_several_studies_are_told_apart(folder: Folder) -> None:
+    folder.run("a", {"recipe.batch_size": 64}, 0, [0.5], study="one")
+    folder.run("b", {"recipe.scaling": "linear"}, 0, [0.6], study="two")
+    results = collect(folder.path)
+    assert [row["n"] for row in results.tables["accuracy"].rows] == [1, 1]
+    assert "The runs are of 2 studies: one, two." in results.notes()
+
+
+def test_one_run_has_all_tables(folder: Folder, tmp_path: Path) -> None:
+    folder.run("a", {"recipe.batch_size": 64}, 0, [0.5])
+    results = collect(folder.path)
+    results.write(tmp_path / "out")
+    (row,) = csv.DictReader(io.StringIO(results.tables["accuracy"].to_csv()))
+    assert (row["n"], row["mean"], row["std"]) == ("1", "0.5", "")
+    assert results.notes() == ["1 run: 1 completed."]
