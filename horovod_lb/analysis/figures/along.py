@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import cycle
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.figures import lines
 from horovod_lb.analysis.figures.choices import WIDTHS, chosen
 from horovod_lb.analysis.figures.finals import best_of_tuned, counts
 from horovod_lb.analysis.figures.panels import Section, add_legend, legend_size, panels, share_y
+from horovod_lb.analysis.figures.panels import across as side_by_side
 from horovod_lb.analysis.figures.style import INK, MARKERS, palette, styled
 from horovod_lb.analysis.figures.ticks import height, scale, set_even, set_log, set_x
 from horovod_lb.analysis.points import BATCH_AXES, Point
@@ -30,6 +32,7 @@ PANEL, COLUMN = 2.7, WIDTHS["column"]
 BUDGET = "recipe.budget"
 _MOST_LINES = 40
 _MANY = 12
+_LOW = 1.5
 _ALL: dict[str, Any] = {"marker": "X", "markersize": 6, "markeredgecolor": "none", "linestyle": "none"}
 _SOME: dict[str, Any] = {"marker": "x", "markersize": 5, "linestyle": "none"}
 _CHANCE: dict[str, Any] = {"marker": 7, "markersize": 5, "linestyle": "none"}
@@ -114,7 +117,7 @@ def along(
     further = [*_level_entries(levels), *_divergence(quantity, results.points)]
     beside, tall = legend_size(sections, further)
     width = PANEL if beside else COLUMN if len(entries) < _MANY else chosen().inches
-    inches = min(width, chosen().inches) - 0.6
+    inches = min(width, (chosen().inches - beside) / side_by_side(len(by_panel))) - 0.6
     with styled():
         figure, all_axes = panels(
             [title for title, _ in by_panel],
@@ -141,7 +144,8 @@ def along(
             set_x(axes, across, inches)
             axes.set_xlabel(axis_label(axis))
         _limit(all_axes, results.points, quantity, [value for _, value in levels])
-        share_y(all_axes, quantity.label)
+        # A low panel has no room for a long line beside it.
+        share_y(all_axes, fill(quantity.label, 20) if inches < _LOW else quantity.label)
         add_legend(figure, sections, further)
     n = counts([len(quantity.values(point)) for point in results.points])
     return Along(figure, axis_name(axis), len(hues), n, tuned)
