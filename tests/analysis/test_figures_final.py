@@ -293,6 +293,16 @@ def test_steps_are_in_the_order_of_the_study_file() -> None:
         assert [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()] == expected
 
 
+def test_steps_that_begin_with_numbers_are_in_their_order() -> None:
+    """In a product of axes, the first run of step 10 may come before that of step 2."""
+    names = ["10 + LARS", "0 momentum SGD", "2 + smoothing"]
+    records = [record for name in names for record in runs_at({"label": name}, [0.1])]
+    drawn = ladder(results(records, study_file=Path("study.yaml")))
+    assert drawn is not None
+    shown = [text.get_text() for text in drawn.figure.axes[0].get_yticklabels()]
+    assert shown == ["0 momentum SGD", "2 + smoothing", "10 + LARS"]
+
+
 def test_close_accuracies_are_dots_on_an_axis_that_does_not_begin_at_0() -> None:
     records = [*runs_at({OPTIMIZER: "a"}, [0.97]), *runs_at({OPTIMIZER: "b"}, [0.98])]
     drawn = ladder(results(records))

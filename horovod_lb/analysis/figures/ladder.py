@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,8 +44,9 @@ class Step(NamedTuple):
 def ladder(results: Results, column: str = "val_accuracy") -> Drawn | None:
     """Final `val_accuracy` or `val_top5` of each step, a panel a value of the axes that are not tuned.
 
-    Steps are the values of the axis `label`, else of the first axis that is not of numbers, in the order of
-    the study file. Of points that differ in tuned axes alone the best one counts, as in `best.csv`.
+    Steps are the values of the axis `label`, else of the first axis that is not of numbers, by the numbers
+    they begin with, else in the order of the study file. Of points that differ in tuned axes alone the best
+    one counts, as in `best.csv`.
     Accuracies that lie close together are dots on an axis that does not begin at 0. None where there is no
     such axis or no run has a value.
     """
@@ -130,12 +132,19 @@ def _batch_first(axis: str) -> bool:
 
 
 def _order(results: Results, axis: str) -> list[Any]:
-    """The values on an axis in the order of the study file, else by letter."""
+    """The values on an axis: by the numbers they begin with, else in the order of the study file's runs, else
+    by letter.
+    """
+    values = lines.values_of(results, axis)
+    numbers = [re.match(r"\d+", lines.name(value)) for value in values]
+    found = [int(number[0]) for number in numbers if number]
+    if len(found) == len(values):
+        return [values[index] for index in sorted(range(len(values)), key=found.__getitem__)]
     if results.source.study_file is None:
-        return lines.values_of(results, axis)
-    there = {sort_key([value]) for value in lines.values_of(results, axis)}
-    values = {sort_key([run.value(axis)]): run.value(axis) for run in results.source.records if run.spec}
-    return [value for key, value in values.items() if key in there]
+        return values
+    there = {sort_key([value]) for value in values}
+    in_file = {sort_key([run.value(axis)]): run.value(axis) for run in results.source.records if run.spec}
+    return [value for key, value in in_file.items() if key in there]
 
 
 def _step(results: Results, axis: str, value: Any, points: Sequence[Point], column: str) -> Step:
