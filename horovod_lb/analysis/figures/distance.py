@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from horovod_lb.analysis.figures import lines
+from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.layout import Layout, lay_out
 from horovod_lb.analysis.figures.panels import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLUMN = "distance"
-MOST_PANELS = 6
+MOST_PANELS = {"page": 6, "column": 3}
 _VERTICES = 400
 _LEAST = 3
 _MOST_R2 = 8
@@ -77,7 +78,7 @@ def distance_by_step(results: Results) -> list[Drawn]:
     layout = lay_out(results, [curve.point for curve in curves], batch_first=True)
     by_point = {id(curve.point): curve for curve in curves}
     all_panels = layout.panels()
-    shown = all_panels[:MOST_PANELS]
+    shown = all_panels[: MOST_PANELS[chosen().width]]
     sections = _sections(layout, by_point)
     further = [("least-squares line", {**_FIT, "color": INK})]
     titles = [title for panel, _ in shown for title in (panel, panel)]
