@@ -60,19 +60,24 @@ def differences_table(points: Sequence[Point], axes: Sequence[str], baseline: Ma
     """`differences.csv`: each point against the baseline, in pairs of runs with the same seed.
 
     `baseline` gives values for some or all axes. Where several points have these values, a point is compared
-    with the one of them that agrees with it on the other axes. Without a baseline the table has no rows.
+    with the one of them that agrees with it on the axes in which they differ. Without a baseline the table
+    has no rows.
     """
-    fixed = {axis: value for axis, value in baseline.items() if axis in axes}
     references = baseline_points(points, axes, baseline)
+    # An axis on which they all agree, such as groups that follow the batch size, tells none from another.
+    apart = [
+        axis
+        for place, axis in enumerate(axes)
+        if len({sort_key([reference.values[place]]) for reference in references}) > 1
+    ]
     rows = []
     for point in points if references else ():
         if any(point is reference for reference in references):
             continue
-        free = {axis: value for axis, value in point.named(axes).items() if axis not in fixed}
-        same = [
-            reference for reference in references if len(references) == 1 or _agree(reference, free, axes)
-        ]
-        rows.append({**point.named(axes), **pairs(point, same[0] if same else None).columns()})
+        named = point.named(axes)
+        wanted = {axis: named[axis] for axis in apart}
+        same = next((reference for reference in references if _agree(reference, wanted, axes)), None)
+        rows.append({**named, **pairs(point, same).columns()})
     return Table((*axes, *PAIR_COLUMNS), rows)
 
 

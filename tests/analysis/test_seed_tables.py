@@ -85,6 +85,23 @@ def test_a_baseline_with_one_point_is_the_baseline_of_all(folder: Folder) -> Non
     )
 
 
+def test_an_axis_that_follows_the_baselines_own_does_not_keep_points_apart(folder: Folder) -> None:
+    for batch, groups, value in ((16, 1, 0.9), (64, 4, 0.8)):
+        for warmup in (0, 10):
+            point = {
+                "recipe.batch_size": batch, "recipe.groups": groups, "recipe.warmup.epochs": warmup,
+            }  # fmt: skip
+            folder.run(f"{batch}-{warmup}", point, 0, [value + warmup / 1000])
+    results = collect(folder.path)
+    table = differences_table(results.points, results.axes, {"recipe.batch_size": 16})
+    assert [
+        (row["recipe.warmup.epochs"], row["n"], round(row["mean_difference"], 9)) for row in table.rows
+    ] == [
+        (0, 1, -0.1),
+        (10, 1, -0.1),
+    ]
+
+
 def test_without_a_baseline_there_are_no_differences(batch_by_warmup: Folder) -> None:
     assert collect(batch_by_warmup.path).tables["differences"].to_csv() == DIFFERENCES
 
