@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,7 +81,11 @@ def target_of(results: Results) -> Target | None:
 def reached(record: Record, target: Target) -> Reached | None:
     """When a run is first at the target, at the end of an epoch; None where it is not, so far."""
     values = record.epochs.column(target.column)
-    place = next((place for place, value in enumerate(values) if target.met(value)), None)
+    if isinstance(values, array):  # numbers alone: most runs
+        beyond, bound = operator.le if target.falling else operator.ge, target.value
+        place = next((place for place, value in enumerate(values) if beyond(value, bound)), None)
+    else:
+        place = next((place for place, value in enumerate(values) if target.met(value)), None)
     if place is None:
         return None
     durations = record.epochs.column("seconds")[: place + 1]
