@@ -55,8 +55,14 @@ def regimes(
 
 
 def _print_proposals(survey: Survey, proposals: list[Proposal], factor: float) -> None:
+    if survey.base is None:
+        print("Next: the baseline's runs; without a result of theirs there is nothing to compare with.")
+        return
     if not proposals:
-        print(f"Next: nothing; brackets are within a factor of {factor:g}, or end at the full batch.")
+        print(
+            f"Next: nothing; brackets are within a factor of {factor:g}, end at the full batch, or hold no "
+            "batch size that the recipe's groups divide."
+        )
         return
     study = survey.results.source.study_file
     fresh = [proposal for proposal in proposals if not proposal.planned]

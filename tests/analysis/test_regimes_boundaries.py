@@ -234,6 +234,45 @@ def test_the_best_of_several_holds_less_surely_than_the_only_one(runs: Runs) -> 
     assert judged.confidence == pytest.approx(1 - 4 / 2 * (1 - alone))
 
 
+def test_a_technique_that_holds_is_not_hidden_by_one_that_diverges(runs: Runs) -> None:
+    runs.at(256, 0.99)
+    runs.at(1024, 0.995, kind="lars", diverged=1)  # the higher mean of converged runs; with the other 0.663
+    runs.at(1024, 0.99, kind="lamb")
+    results = runs.collect()
+    base = baseline(results)
+    assert base is not None
+    huge = huge_batch(results, base)
+    assert (huge.low, huge.high) == (1024, None)
+    (judged,) = huge.judged
+    assert judged.holds and judged.accuracy == pytest.approx(0.99)
+
+
+def test_longer_training_lies_beyond_no_edge(runs: Runs) -> None:
+    for epochs in (15, 30):
+        for batch, value in ((256, 0.99), (1024, 0.90)):
+            point = {"recipe.epochs": epochs}
+            runs.at(batch, value + epochs / 10000, epochs=epochs, point=point)
+    results = runs.collect(baseline={"recipe.batch_size": 256, "recipe.epochs": 30})
+    base = baseline(results)
+    assert base is not None and base.epochs == 30
+    (judged,) = huge_batch(results, base).judged
+    assert not judged.holds and judged.edges == ()
+
+
+def test_one_criterion_that_surely_fails_is_enough(runs: Runs) -> None:
+    """Two of three diverged: one loss tells nothing of its spread, the accuracies do."""
+    runs.at(256, 0.99)
+    runs.at(512, 0.5, diverged=2, spread=(0.0, 0.0, 0.0))
+    results = runs.collect()
+    base = baseline(results)
+    assert base is not None
+    (judged,) = large_batch(results, base).judged
+    here = stats.ttest_ind(
+        [0.5, 0.0, 0.0], [0.995 * value for value in base.accuracies], equal_var=False, alternative="greater"
+    ).pvalue
+    assert not judged.holds and judged.confidence == pytest.approx(1 - 2 * (1 - here))
+
+
 def test_a_bracket_is_as_sure_as_both_of_its_ends(runs: Runs) -> None:
     runs.at(256, 0.99)
     runs.at(512, 0.9858)

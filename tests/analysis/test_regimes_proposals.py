@@ -38,6 +38,11 @@ def test_the_next_batch_size(low: int, high: int | None, full: int | None, expec
 def test_a_narrower_bracket_is_asked_for() -> None:
     assert next_batch_size(1024, 2048, 1.2, None) == 1536
     assert next_batch_size(1024, 1200, 1.2, None) is None
+    assert (
+        next_batch_size(1024, 1280, 1.2, None) == 1152
+    )  # a multiple of an eighth: of a quarter there is none
+    assert next_batch_size(100, 102, 1.01, None) == 101  # nor of a smaller unit: the middle
+    assert next_batch_size(100, 101, 1.005, None) is None  # nothing is inside
 
 
 def test_bisection_ends_and_stays_inside() -> None:

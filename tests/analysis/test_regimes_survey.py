@@ -226,6 +226,15 @@ def test_the_command_speaks_json_and_nothing_else(
     assert json.loads(done.stdout)["baseline"]["batch_size"] == 256
 
 
+def test_the_command_without_a_result_of_the_baseline_proposes_that(folder: Folder, tmp_path: Path) -> None:
+    folder.run("a", {"recipe.batch_size": 256}, 0, [0.5], state="failed")
+    folder.run("b", {"recipe.batch_size": 1024}, 0, [0.5])
+    done = hlb("regimes", folder.path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "No run of a baseline has a result yet." in done.stdout
+    assert "Next: the baseline's runs" in done.stdout and "within a factor" not in done.stdout
+
+
 def test_the_command_without_runs_says_so(tmp_path: Path) -> None:
     done = hlb("regimes", "nothing", cwd=tmp_path)
     assert done.returncode == 2 and "nothing is neither a study file" in done.stderr

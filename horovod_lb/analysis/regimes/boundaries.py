@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
 
 ACCURACY, LOSS = 0.995, 1.2
+_EPOCHS = ("recipe.epochs", "epochs")
 _SAME_RATE = 1e-3
 """How far, relatively, a peak rate may be from B·η/B_0: rates in study files are rounded."""
 
@@ -202,15 +203,16 @@ def full_batch(base: Baseline) -> int | None:
 def _above(results: Results, base: Baseline) -> list[tuple[int, list[Point]]]:
     """The points of each larger batch size, without those that train for more epochs than the baseline."""
 
-    def in_time(point: Point) -> bool:
-        epochs = _about(point, "epochs")
-        return not (is_number(epochs) and is_number(base.epochs)) or epochs <= base.epochs * (1 + 1e-9)
-
     return [
-        (size, [point for point in points if in_time(point)])
+        (size, [point for point in points if _in_time(_about(point, "epochs"), base)])
         for size, points in by_batch_size(results.points).items()
         if size > base.batch_size
     ]
+
+
+def _in_time(epochs: Any, base: Baseline) -> bool:
+    """Whether that many epochs are no more than ρ, as far as is known."""
+    return not (is_number(epochs) and is_number(base.epochs)) or epochs <= base.epochs * (1 + 1e-9)
 
 
 def _is_scaled(point: Point, base: Baseline, rate: float, axes: Sequence[str]) -> bool:
@@ -237,7 +239,7 @@ def _judge(
     finished = [point for point in points if point.accuracy.n or point.n_diverged]
     if not finished:
         return None
-    point = choose(finished) or finished[0]
+    point = _best(finished, base)
     values = _with_diverged(point)
     accuracy = statistics.fmean(values)
     sure, holds = above(values, base.accuracies, ACCURACY), accuracy >= ACCURACY * base.accuracy
@@ -258,8 +260,22 @@ def _judge(
         confidence = _any(above(_with_diverged(one), base.accuracies, ACCURACY) for one in finished)
     else:
         confidence = None if sure is None else 1 - sure
-    at_edge = edges(point, finished, axes)
+    at_edge = tuple(
+        one
+        for one in edges(point, finished, axes)
+        if one.axis not in _EPOCHS or _in_time(one.beyond, base)  # what trains longer is not judged
+    )
     return Judged(size, point, holds, confidence, accuracy, loss, len(finished), tuple(notes), at_edge)
+
+
+def _best(finished: Sequence[Point], base: Baseline) -> Point:
+    """The best of the points that reach 99.5 % of A, of all of them where none does: the best by the mean of
+    its converged runs alone may be one that diverges too often, beside another one that holds.
+    """
+    holding = [
+        point for point in finished if statistics.fmean(_with_diverged(point)) >= ACCURACY * base.accuracy
+    ]
+    return choose(holding or finished) or finished[0]
 
 
 def _both(*held: float | None) -> float | None:
@@ -269,9 +285,9 @@ def _both(*held: float | None) -> float | None:
 
 
 def _either(*held: float | None) -> float | None:
-    """How sure it is that at least one of the criteria does not hold (Bonferroni)."""
+    """How sure it is that at least one of the criteria does not hold (Bonferroni); one is enough to know."""
     known = [value for value in held if value is not None]
-    return max(0.0, 1 - len(held) * min(known)) if len(known) == len(held) else None
+    return max(0.0, 1 - len(held) * min(known)) if known else None
 
 
 def _any(held: Iterable[float | None]) -> float | None:

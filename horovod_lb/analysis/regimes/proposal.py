@@ -83,8 +83,13 @@ def next_batch_size(low: int, high: int | None, factor: float, full: int | None)
     if octaves >= 2:
         return int(low * 2 ** round(octaves / 2))
     middle = low * 2 ** (octaves / 2)
-    quarter = low / 4
-    return round(round(middle / quarter) * quarter)
+    unit = low / 4
+    while unit >= 1:  # narrow brackets have no multiple of a quarter inside
+        following = round(round(middle / unit) * unit)
+        if low < following < high:
+            return following
+        unit /= 2
+    return round(middle) if low < round(middle) < high else None
 
 
 def seeds_needed(here: Sequence[float], there: Sequence[float], fraction: float = ACCURACY) -> int | None:
