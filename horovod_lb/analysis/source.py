@@ -95,7 +95,7 @@ def gather(
 def _from_study(
     path: Path, roots: Sequence[Path], overrides: Sequence[str], watch: Watch, parser: Parser
 ) -> Source:
-    from horovod_lb.study import expand, load_study
+    from horovod_lb.study import axis_value, expand, load_study
 
     study = load_study(path, overrides)
     specs = expand(study)
@@ -109,12 +109,14 @@ def _from_study(
             f"{_count(len(found), 'run folder')} in {folders[0]} belong to no point of {path.name} as it "
             "is now and are left out; collect the folder itself to have them"
         )
+    # Points have the values of axes as text where these are sections or lists.
+    axes, baseline = specs[0].point, study.settings.baseline
     return Source(
         name=study.name,
         records=tuple(records),
         folders=tuple(folders),
         study_file=path,
-        baseline=study.settings.baseline,
+        baseline={key: axis_value(value) if key in axes else value for key, value in baseline.items()},
         tuned=None if study.settings.tuned is None else tuple(study.settings.tuned),
         figures=tuple(study.settings.report.figures),
         published=study.settings.report.published,

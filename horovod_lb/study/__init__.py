@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from horovod_lb.study.expand import RunSpec, baseline_runs, expand, select
+from horovod_lb.study.expand import RunSpec, axis_value, baseline_runs, expand, select
 from horovod_lb.study.load import Study, load_study
 
-__all__ = ["RunSpec", "Study", "baseline_runs", "expand", "load_study", "select"]
+__all__ = ["RunSpec", "Study", "axis_value", "baseline_runs", "expand", "load_study", "select"]

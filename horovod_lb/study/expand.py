@@ -85,8 +85,13 @@ def select(runs: list[RunSpec], where: str | None) -> list[RunSpec]:
 
 def baseline_runs(study: Study, runs: list[RunSpec]) -> list[RunSpec]:
     """The runs at the study's `baseline`, with which the others are compared."""
-    wanted = [(key.split("."), canonical(value)) for key, value in study.baseline.items()]
-    return [run for run in runs if all(canonical(pick(run.names(), path)) == value for path, value in wanted)]
+
+    def has(run: RunSpec, key: str, wanted: Any) -> bool:
+        if key in run.point:
+            return bool(run.point[key] == axis_value(wanted))
+        return bool(canonical(pick(run.names(), key.split("."))) == canonical(wanted))
+
+    return [run for run in runs if all(has(run, key, value) for key, value in study.baseline.items())]
 
 
 def _points(study: Study) -> Iterator[_Point]:
@@ -134,7 +139,7 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     recipe = {**sections["recipe"], "groups": resolved.batch.groups}
     identity["recipe"]["groups"] = resolved.batch.groups
     complete = {**asked, "recipe": recipe}
-    values = {key: _label(_written(point, key, pick(complete, key.split(".")))) for key in axes}
+    values = {key: axis_value(_written(point, key, pick(complete, key.split(".")))) for key in axes}
     # Where and how a run is computed is not what it computes, unless the study asks just that.
     identity["axes"] = {
         key: value for key, value in values.items() if key.startswith(("resources.", "recipe.communication"))
@@ -234,12 +239,12 @@ def _written(point: _Point, key: str, value: Any) -> Any:
     return point.values.get(key, value) if isinstance(value, Mapping) else value
 
 
-def _label(value: Any) -> Any:
-    """An axis' value as one cell of a table; options that are not set are left out."""
+def axis_value(value: Any) -> Any:
+    """A value of an axis or the baseline as one cell of a table; options that are not set are left out."""
     if isinstance(value, Mapping):
         shown = {key: inner for key, inner in value.items() if inner is not None}
         return ", ".join(
-            f"{key}=({_label(inner)})" if isinstance(inner, Mapping) else f"{key}={canonical(inner)}"
+            f"{key}=({axis_value(inner)})" if isinstance(inner, Mapping) else f"{key}={canonical(inner)}"
             for key, inner in shown.items()
         )
     if isinstance(value, list):

@@ -13,7 +13,7 @@ from made_runs import Folder
 from horovod_lb import RunLogger
 from horovod_lb.analysis import collect
 from horovod_lb.errors import RequestError, StudyError
-from horovod_lb.study import expand, load_study
+from horovod_lb.study import baseline_runs, expand, load_study
 
 STUDY = """
 name: little
@@ -207,3 +207,16 @@ def test_one_run_has_all_tables(folder: Folder, tmp_path: Path) -> None:
     (row,) = csv.DictReader(io.StringIO(results.tables["accuracy"].to_csv()))
     assert (row["n"], row["mean"], row["std"]) == ("1", "0.5", "")
     assert results.notes() == ["1 run: 1 completed."]
+
+
+def test_a_baseline_may_name_a_section(study: Path) -> None:
+    optimizers = "recipe.optimizer: [{kind: momentum}, {kind: lars, coefficient: 0.01}]"
+    text = STUDY.replace("recipe.batch_size: [64, 16]", optimizers)
+    study.write_text(text.replace("{recipe.batch_size: 16}", "{recipe.optimizer: {kind: momentum}}"))
+    loaded = load_study(study)
+    (name,) = {run.point["recipe.optimizer"] for run in baseline_runs(loaded, expand(loaded))}
+    assert name == "kind=momentum"
+    results = collect(study, [study.parent / "runs"])
+    (row,) = results.tables["differences"].rows
+    assert row["recipe.optimizer"] == "kind=lars, coefficient=0.01"
+    assert not any("No point is the baseline" in note for note in results.notes())
