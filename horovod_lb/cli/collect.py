@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any
@@ -55,6 +57,17 @@ def collect(
     print(f"Tables: {folder}")
 
 
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Millions of small objects come to be and none of them in a cycle: looking for cycles costs a tenth."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_no_search_for_cycles()
 def write_tables(
     target: str,
     runs: list[Path] | None,
