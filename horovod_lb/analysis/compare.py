@@ -15,9 +15,11 @@ from horovod_lb.analysis.differences import DIFFERENCE, pairs
 from horovod_lb.analysis.matching import Match, Matching, describe, match
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import CONFIDENCE, welch
 from horovod_lb.analysis.table import Table, markdown
-from horovod_lb.runs.atomic import write_text
+from horovod_lb.errors import RequestError
+from horovod_lb.runs.atomic import plain, write_text
 
 SIDE = ("n", "mean", "std", "n_diverged", "n_missing", "n_chance", "n_unstable", "images_per_second")
 _SHOWN = 5
@@ -123,8 +125,13 @@ class Comparison:
         ]
 
     def write(self, out: Path) -> None:
-        """Writes `compare.csv`, and the tables for people as `compare.md` and `compare.tex`."""
-        out.mkdir(parents=True, exist_ok=True)
+        """Writes `compare.csv`, and the tables for people as `compare.md` and `compare.tex`. `RequestError`
+        where `out` cannot be a folder.
+        """
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"--out {out}: no folder can be made there: {error.strerror}") from error
         write_text(out / "compare.csv", self.table.to_csv())
         shown = self.presented()
         parts = [table.to_markdown(caption) for _, caption, table in shown]
@@ -134,16 +141,19 @@ class Comparison:
         write_text(out / "compare.tex", "\n".join(latex))
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """Everything as plain values; what is not finite is None."""
         rows = [{name: row.get(name) for name in self.table.columns} for row in self.table.rows]
-        return {
-            "a": self.names[0],
-            "b": self.names[1],
-            "points": rows,
-            "settings": {found.key: {"a": found.a, "b": found.b} for found in self.settings},
-            "versions": {found.key: {"a": found.a, "b": found.b} for found in self.versions},
-            "notes": self.notes(),
-        }
+        said: dict[str, Any] = plain(
+            {
+                "a": self.names[0],
+                "b": self.names[1],
+                "points": rows,
+                "settings": {found.key: {"a": found.a, "b": found.b} for found in self.settings},
+                "versions": {found.key: {"a": found.a, "b": found.b} for found in self.versions},
+                "notes": self.notes(),
+            }
+        )
+        return said
 
 
 def _count(points: int) -> str:
@@ -195,10 +205,11 @@ def _axes(results: tuple[Results, Results]) -> list[str]:
 def _pace(point: Point) -> float | None:
     """The median over runs of their training throughput, examples a second."""
     found = [
-        run.exit.get("images_per_second") or _median(list(run.measured("images_per_second")))
+        run.exit.get("images_per_second")
+        or _median([pace for pace in run.measured("images_per_second") if is_finite(pace)])
         for run in point.runs
     ]
-    return _median([pace for pace in found if pace is not None])
+    return _median([pace for pace in found if is_finite(pace)])
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,26 @@ def test_settings_are_compared_point_by_point(tmp_path: Path) -> None:
             recipe = {"reference": {"learning_rate": rate}}
             runs(folder, {BATCH: batch}, {0: 0.5}, recipe=recipe, job={"name": "job.py"})
     assert compared((a, b)).settings == [("recipe.reference.learning_rate", ("0.1", "0.2"), ("0.1", "0.2"))]
+
+
+def test_what_is_not_finite_is_no_json_and_no_throughput(tmp_path: Path) -> None:
+    a, b = made(tmp_path, "a"), made(tmp_path, "b")
+    for folder in (a, b):
+        rows = [
+            f"{epoch},{epoch},0.1,0.5,0.75,0.5,0.9,{pace},2.0" for epoch, pace in ((1, "inf"), (2, "nan"))
+        ]
+        folder.run("r", {"x": float("inf")}, 0, rows=rows)
+    found = compared((a, b))
+    (row,) = found.table.rows
+    assert (row["images_per_second_a"], row["throughput_ratio"]) == (None, None)
+    (point,) = json.loads(json.dumps(found.to_json(), allow_nan=False))["points"]
+    assert point["x"] is None and point["mean_a"] == 0.9
+
+
+def test_tables_that_cannot_be_written_are_said(both: tuple[Folder, Folder], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RequestError, match="no folder can be made there: File exists"):
+        compared(both).write(tmp_path / "file")
 
 
 def test_collected_tables_can_be_compared_with_folders(both: tuple[Folder, Folder], tmp_path: Path) -> None:
