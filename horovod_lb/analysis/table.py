@@ -21,7 +21,8 @@ _LATEX = str.maketrans(
         "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
         "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
         "[": "{[}", "]": "{]}", "*": "{*}",  # after \\ and \midrule they would be options
-        "±": r"$\pm$", "×": r"$\times$", "−": "$-$",
+        "±": r"$\pm$", "×": r"$\times$", "−": "$-$", "∞": r"$\infty$",
+        "ξ": r"$\xi$", "η": r"$\eta$", "ρ": r"$\rho$",  # LaTeX has Greek letters in formulas alone
     }
 )  # fmt: skip
 _MARKDOWN = str.maketrans(

@@ -25,7 +25,9 @@ CHARACTERS = {
     r"\textasciitilde": "~", r"\textasciicircum": "^", r"\textbackslash": "\\",
     r"\textless": "<", r"\textgreater": ">", r"\textbar": "|",
 }  # fmt: skip
-MATH = {r"\pm": "±", r"\times": "×", "-": "−"}
+MATH = {
+    r"\pm": "±", r"\times": "×", "-": "−", r"\infty": "∞", r"\xi": "ξ", r"\eta": "η", r"\rho": "ρ",
+}  # fmt: skip
 
 
 def plain(latex: str) -> str:
@@ -123,6 +125,21 @@ def test_every_table_of_a_study_is_sound(batch_by_warmup: Folder, tmp_path: Path
     assert found["accuracy_by_point"][1][1][2:] == [
         "92.00 ± 2.00 (3)", "87.03 to 96.97", "91.00 ± 2.00 (3)",
     ]  # fmt: skip
+
+
+def test_captions_of_regimes_need_no_letters_that_latex_does_not_have(folder: Folder) -> None:
+    for batch in (256, 1024, 4096):
+        derived = {"batch_size": batch, "learning_rate_peak": batch / 2560, "epochs": 2}
+        for seed in (0, 1):
+            folder.run(f"{batch}-{seed}", {"recipe.batch_size": batch}, seed, [0.5, 0.9], derived=derived)
+    (latex,) = (
+        table.to_latex(caption)
+        for name, caption, table in collect(folder.path).presented()
+        if name == "regimes"
+    )
+    assert r"1.2 $\xi$" in latex and r"$\infty$" in latex
+    assert all(ord(letter) < 0x370 for letter in latex)  # below, inputenc knows them all
+    assert "1.2 ξ" in parsed(latex)[0]
 
 
 def test_a_grid_with_many_columns_and_few_rows_is_turned(folder: Folder) -> None:

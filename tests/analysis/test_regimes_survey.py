@@ -106,6 +106,16 @@ def test_tables_for_people(three_batches: Results) -> None:
     assert "source" not in targets.table.columns
 
 
+def test_sections_and_nothing_are_named_as_in_the_other_tables(folder: Folder) -> None:
+    for sam, optimizer in ((None, "kind=adam"), ("rho=0.05", "kind=lars")):
+        folder.run(str(sam), {"recipe.sam": sam, "recipe.optimizer": optimizer}, 0, [0.9])
+    (shown,) = presented(survey(with_source(collect(folder.path), target={"val_accuracy": 0.5})))[-1:]
+    assert [(row["sam"], row["optimizer"]) for row in shown.table.rows] == [
+        ("none", "adam"),
+        ("rho 0.05", "lars"),
+    ]
+
+
 def test_imagenet_stands_beside_the_speed_records(folder: Folder) -> None:
     about: dict[str, Any] = {"data": {"name": "imagenet"}, "model": {"name": "resnet50"}}
     for batch in (256, 1024):

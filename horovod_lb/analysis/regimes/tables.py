@@ -12,7 +12,7 @@ from horovod_lb.analysis.regimes.survey import Survey, batch_sizes, survey
 from horovod_lb.analysis.regimes.targets import QUANTITIES, targets_table
 from horovod_lb.analysis.regimes.words import boundary_sentence, critical_sentences, number
 from horovod_lb.analysis.table import Table
-from horovod_lb.analysis.wide import label
+from horovod_lb.analysis.wide import label, named
 
 if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
@@ -74,7 +74,7 @@ def targets(found: Survey) -> Presented:
     rows = []
     for row in table.rows:
         ended = row["n_reached"] + row["n_not_reached"]
-        shown = {label(axis): row[axis] for axis in results.axes}
+        shown = {label(axis): named(row[axis]) for axis in results.axes}
         shown["reached"] = f"{row['n_reached']} of {ended}" if ended else "missing"
         rows.append(shown | {quantity: _median(row, quantity) for quantity in QUANTITIES[:2]})
         rows[-1]["time"] = duration(row["seconds_median"])
