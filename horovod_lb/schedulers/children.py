@@ -55,7 +55,12 @@ def own_session_directory() -> dict[str, str]:
 def _temporary_folder(process: int) -> str:
     """Removed when `process`, this one, ends; not by children that it forks."""
     folder = tempfile.mkdtemp(prefix="hlb-mpi-")
-    atexit.register(lambda: os.getpid() == process and shutil.rmtree(folder, ignore_errors=True))
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
     return folder
 
 
