@@ -273,6 +273,14 @@ def test_one_criterion_that_surely_fails_is_enough(runs: Runs) -> None:
     assert not judged.holds and judged.confidence == pytest.approx(1 - 2 * (1 - here))
 
 
+def test_nothing_is_sure_where_nothing_was_judged(runs: Runs) -> None:
+    runs.at(256, 0.99)
+    results = runs.collect()
+    base = baseline(results)
+    assert base is not None
+    assert huge_batch(results, base).confidence is None and large_batch(results, base).confidence is None
+
+
 def test_a_bracket_is_as_sure_as_both_of_its_ends(runs: Runs) -> None:
     runs.at(256, 0.99)
     runs.at(512, 0.9858)

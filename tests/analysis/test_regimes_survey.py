@@ -147,6 +147,15 @@ def test_the_warmups_of_mccord_and_dash_have_the_exponent_one_half(folder: Folde
     assert law.at_edge == ()
 
 
+def test_the_range_over_seeds_is_that_of_the_batch_sizes_of_the_fit(folder: Folder) -> None:
+    """At 256 the best is 0 but for one seed in three: no part of the fit, and of none of the draws."""
+    best = {(batch, seed): warmup for batch, warmup in ((1024, 5), (4096, 10)) for seed in (0, 1, 2)}
+    (law,) = made_warmups(folder, {**best, (256, 0): 0, (256, 1): 0, (256, 2): 5})
+    assert [one.value for one in law.best] == [0, 5, 10]
+    assert law.fit is not None and law.fit.n == 2 and law.fit.exponent == pytest.approx(0.5)
+    assert (law.boot_low, law.boot_high) == pytest.approx((0.5, 0.5))
+
+
 def test_seeds_that_disagree_widen_the_exponents_range(folder: Folder) -> None:
     """Seeds 0 and 1 find 5 and 10, seed 2 finds 5 and 20: drawn thrice (1 of 27 draws) it makes exponent 1,
     and where it is drawn twice (6 of 27) as well.

@@ -126,8 +126,12 @@ class Boundary:
 
     @property
     def confidence(self) -> float | None:
-        """At least how sure both ends are together: each may be wrong (Bonferroni)."""
+        """At least how sure both ends are together: each may be wrong (Bonferroni). None where neither was
+        judged.
+        """
         ends = [judged for judged in (self.at(self.low), self.at(self.high)) if judged is not None]
+        if not ends:
+            return None
         wrong = 0.0
         for judged in ends:
             if judged.confidence is None:

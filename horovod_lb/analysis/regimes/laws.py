@@ -25,9 +25,10 @@ _RESAMPLES = 2000
 class Law:
     """best value of `axis` = factor·B^exponent, within a `group` of values of the axes that are not tuned.
 
-    `fit` has Student's interval of the exponent over batch sizes; `boot_low`..`boot_high` is that over
-    seeds: the range of 95 % of the exponents that come out where the seeds are drawn again, and with them
-    other values are best (None without common seeds).
+    `fit` has Student's interval of the exponent over the batch sizes with a best value above 0;
+    `boot_low`..`boot_high` is that over seeds: the range of 95 % of the exponents of the same batch sizes
+    that come out where the seeds are drawn again, and with them other values are best (None without common
+    seeds).
     """
 
     axis: str
@@ -55,7 +56,8 @@ def laws(results: Results, axis: str) -> list[Law]:
 
 def _law(axis: str, best: Sequence[Best]) -> Law:
     fit = power_law([one.batch_size for one in best], [one.value for one in best])
-    low, high = _over_seeds(axis, best)
+    # Of the batch sizes of the fit alone: others make another exponent.
+    low, high = _over_seeds(axis, [one for one in best if one.value > 0]) if fit else (None, None)
     return Law(axis, tuple(best), fit, low, high, best[0].group)
 
 
