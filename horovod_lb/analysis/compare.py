@@ -172,7 +172,8 @@ def compare(
     """Compare `b` with `a`, point by point: final validation accuracy and throughput.
 
     Points are matched by `matching.match`. Runs are paired by seed where two or more seeds have a result on
-    both sides; otherwise, or with `unpaired`, the interval is Welch's. `RequestError` where nothing matches.
+    both sides, or one has and a side has no other; otherwise, or with `unpaired`, the interval is Welch's.
+    `RequestError` where nothing matches.
     """
     names = names or (a.source.name, b.source.name)
     return Comparison(names, (a, b), match(a, b, names, ignore), unpaired, tuple(said))

@@ -33,7 +33,8 @@ def part(results: Results, column: str) -> Parts:
     """The two parts of the runs, by a column of `runs.csv` that has two values.
 
     The smaller number is the first part; of texts, that whose first run ended first. Runs without a value
-    are left out. RequestError where there is no such column, or not two values in it.
+    are left out; on an axis, having none is a value (no SAM), and the first part. RequestError where there is
+    no such column, or not two values in it.
     """
     table = results.tables["runs"]
     if column not in table.columns:
@@ -41,12 +42,14 @@ def part(results: Results, column: str) -> Parts:
     groups: dict[str, list[Record]] = {}
     values: dict[str, Any] = {}
     for record, row in zip(results.records, table.rows, strict=True):
-        if row.get(column) is not None:
+        if row.get(column) is not None or column in (record.spec.get("point") or {}):
             text = cell(row[column])
             groups.setdefault(text, []).append(record)
             values[text] = row[column]
     if len(groups) != 2:
-        found = ", ".join(f"{value} ({len(groups[value]):,} runs)" for value in sorted(groups)[:_SHOWN])
+        found = ", ".join(
+            f"{value or 'none'} ({len(groups[value]):,} runs)" for value in sorted(groups)[:_SHOWN]
+        )
         choose = f'; choose two with --where "{column} in [...]"' if len(groups) > 2 else ""
         raise RequestError(
             f"--by {column} needs two values, found {len(groups)}{': ' + found if found else ''}{choose}"

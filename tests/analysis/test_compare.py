@@ -347,3 +347,14 @@ def test_letters_are_named_with_their_column(folder: Folder) -> None:
     assert parts.names == ("code A", "code B")
     (row,) = compare(*parts.results, parts.names).table.rows
     assert (row["mean_a"], row["mean_b"]) == (0.75, 0.5)
+
+
+def test_an_axis_parts_the_runs_with_a_technique_from_those_without(folder: Folder) -> None:
+    for seed in range(3):
+        runs(folder, {BATCH: 64, "recipe.sam": None}, {seed: 0.5})
+        runs(folder, {BATCH: 64, "recipe.sam": "rho=0.05"}, {seed: 0.75})
+    parts = part(collect(folder.path), "recipe.sam")
+    assert parts.names == ("sam none", "rho 0.05")
+    found = compare(*parts.results, parts.names, ignore=parts.axes)
+    (row,) = found.table.rows
+    assert (row["n"], row["mean_difference"]) == (3, 0.25)

@@ -90,3 +90,13 @@ def test_nothing_to_choose_from(folder: Folder) -> None:
 @pytest.mark.parametrize(("value", "expected"), [(1, "lowest"), (2, None), (3, "highest")])
 def test_edges(value: float, expected: str | None) -> None:
     assert edge(value, (1, 2, 3)) == expected
+
+
+def test_rates_that_differ_in_round_off_are_one(folder: Folder) -> None:
+    """0.3 and 3 times 0.1: what is best is the highest rate tried, not between two others."""
+    for scaling, peak in (("none", 0.1), ("sqrt", 0.3), ("linear", 3 * 0.1)):
+        point = {"recipe.batch_size": 256, "recipe.scaling": scaling}
+        derived = {"batch_size": 256, "learning_rate_peak": peak}
+        folder.run(scaling, point, 0, [0.9 if scaling == "sqrt" else 0.8], derived=derived)
+    (best,) = best_by_batch(collect(folder.path), "learning_rate_peak")
+    assert (best.value, best.tried, best.edge) == (0.3, (0.1, 0.3), "highest")

@@ -10,7 +10,7 @@ from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point, is_tuned
 from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
 from horovod_lb.analysis.statistics import Summary
-from horovod_lb.analysis.table import sort_key, text
+from horovod_lb.analysis.table import cell, sort_key, text
 
 if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
@@ -140,5 +140,8 @@ def _beyond(last: float, before: float) -> float:
 
 
 def value_of(point: Point, axis: str) -> Any:
-    """A point's value on an axis, or of a column that follows from it."""
-    return point.runs[0].value(axis)
+    """A point's value on an axis, or of a column that follows from it, to the ten digits of the tables: rates
+    that follow from different rules are the same but for round-off.
+    """
+    value = point.runs[0].value(axis)
+    return float(cell(value)) if isinstance(value, float) else value
