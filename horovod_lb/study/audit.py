@@ -110,17 +110,20 @@ def _legw_steps(run: RunSpec) -> float | None:
 
 def _group_sizes(runs: Sequence[RunSpec]) -> Iterator[Finding]:
     """Examples of one normalization, or of one perturbation, that change along an axis: another loss."""
-    for what, key, examples in (
-        ("batch norm takes its moments", "model.ghost_size and model.bn_groups say it too", _normalized),
-        ("SAM takes its perturbation", "recipe.sam.group says it too", _perturbed),
+    grow = "let recipe.groups grow with the batch size (`zip`)"
+    sync = any(run.spec["model"]["batch_norm"] == "sync" for run in runs)
+    normalize = "batch_norm: sync takes the whole batch, plain or ghost groups of one size" if sync else grow
+    for what, remedy, key, examples in (
+        ("batch norm takes its moments", normalize, "model.ghost_size and model.bn_groups", _normalized),
+        ("SAM takes its perturbation", grow, "recipe.sam.group", _perturbed),
     ):
         of = {run.run_id: examples(run) for run in runs}
         sizes = sorted({size for size in of.values() if size})
         if len(sizes) > 1:
             yield Finding(
                 "group size",
-                f"{what} over {_range(sizes)} examples, depending on the run, which is another loss; let "
-                f"recipe.groups grow with the batch size (`zip`), or compare just that ({key})",
+                f"{what} over {_range(sizes)} examples, depending on the run, which is another loss; "
+                f"{remedy}, or compare just that ({key} {'say' if ' and ' in key else 'says'} it too)",
                 tuple(run_id for run_id, size in of.items() if size),
             )
 

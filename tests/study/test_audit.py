@@ -102,6 +102,9 @@ def test_groups_that_change_along_an_axis(findings) -> None:
     ghosts = "axes: {model.ghost_size: [16, 32]}"
     found = findings(ghosts, "model={name: resnet20, batch_norm: ghost}")
     assert "over 16 to 32 examples" in found["group size"]
+    assert "let recipe.groups grow" in found["group size"]
+    sync = findings(batches, "model={name: resnet20, batch_norm: sync}")["group size"]
+    assert "sync takes the whole batch, plain or ghost" in sync and "let recipe.groups grow" not in sync
 
 
 def test_perturbations_that_change_along_an_axis(findings) -> None:
