@@ -11,11 +11,12 @@ from horovod_lb.analysis.figures.by_batch import Chart, Series, Spot, draw, grou
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.finals import counts
 from horovod_lb.analysis.points import Point
-from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
+from horovod_lb.analysis.regimes.batches import batch_size_of
 from horovod_lb.analysis.regimes.best import Best, best_by_batch, value_of
 from horovod_lb.analysis.regimes.fits import CriticalBatch, PowerLaw, epochs_by_batch, power_law
 from horovod_lb.analysis.regimes.targets import Target, ToTarget, target_of, to_target
 from horovod_lb.analysis.results import Results
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import sort_key
 from horovod_lb.analysis.wide import label
 
@@ -80,7 +81,7 @@ def _best(
 
 def _varies(results: Results, column: str) -> bool:
     values = [value_of(point, column) for point in results.points]
-    return len({value for value in values if is_number(value)}) > 1 and any(map(is_number, values))
+    return len({value for value in values if is_finite(value)}) > 1 and any(map(is_finite, values))
 
 
 def _rule(first: Best, power: float) -> Callable[[float], float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, Point
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import sort_key
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def batch_size_of(point: Point) -> int | None:
     """The global batch size of a point's runs; None where they do not say it."""
     values = (point.runs[0].value(axis) for axis in BATCH_AXES)
-    return next((int(value) for value in values if is_number(value)), None)
+    return next((int(value) for value in values if is_finite(value)), None)
 
 
 def by_batch_size(points: Sequence[Point]) -> dict[int, list[Point]]:
@@ -52,11 +52,6 @@ def baseline_of(results: Results) -> tuple[Point, str] | None:
     else:
         how = "the smallest batch size, for the study names no baseline"
     return found, how + (f", the best of its {len(candidates)} points" if len(candidates) > 1 else "")
-
-
-def is_number(value: Any) -> TypeGuard[int | float]:
-    """Whether a value is a finite number and not true or false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _agrees(point: Point, values: Mapping[str, Any]) -> bool:

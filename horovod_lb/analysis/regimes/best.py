@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point, is_tuned
-from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
+from horovod_lb.analysis.regimes.batches import batch_size_of
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import Summary
 from horovod_lb.analysis.table import cell, sort_key, text
 
@@ -71,7 +72,7 @@ def best_by_batch(results: Results, axis: str) -> list[Best]:
     groups: dict[Any, list[Point]] = {}
     for point in results.points:
         size = batch_size_of(point)
-        if size is not None and is_number(value_of(point, axis)):
+        if size is not None and is_finite(value_of(point, axis)):
             named = point.named(results.axes)
             groups.setdefault((sort_key(named[name] for name in kept), size), []).append(point)
     found = []
@@ -124,7 +125,7 @@ def edges(point: Point, points: Sequence[Point], axes: Sequence[str]) -> tuple[E
             for one in points
             if sort_key(one.named(axes)[name] for name in others) == own
         ]
-        tried = tuple(sorted(set(beside))) if all(map(is_number, beside)) else ()
+        tried = tuple(sorted(set(beside))) if all(map(is_finite, beside)) else ()
         at = edge(point.named(axes)[axis], tried) if axis not in BATCH_AXES and len(tried) > 1 else None
         if at:
             last, before = (tried[-1], tried[-2]) if at == "highest" else (tried[0], tried[1])

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.choice import choose
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
-from horovod_lb.analysis.regimes.batches import baseline_of, batch_size_of, by_batch_size, is_number
+from horovod_lb.analysis.regimes.batches import baseline_of, batch_size_of, by_batch_size
 from horovod_lb.analysis.regimes.best import Edge, edges
 from horovod_lb.analysis.regimes.criterion import SURE, above, below
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import sort_key, text
 from horovod_lb.runs import State
 
@@ -157,7 +158,7 @@ def large_batch(results: Results, base: Baseline) -> Boundary:
     judged, notes = [], []
     rate = base.rate
     for size, points in _above(results, base):
-        if not is_number(rate):
+        if not is_finite(rate):
             notes.append("the baseline's peak rate is not known, so no rate can be said to scale linearly")
             break
         scaled = rate * size / base.batch_size
@@ -216,7 +217,7 @@ def _above(results: Results, base: Baseline) -> list[tuple[int, list[Point]]]:
 
 def _in_time(epochs: Any, base: Baseline) -> bool:
     """Whether that many epochs are no more than ρ, as far as is known."""
-    return not (is_number(epochs) and is_number(base.epochs)) or epochs <= base.epochs * (1 + 1e-9)
+    return not (is_finite(epochs) and is_finite(base.epochs)) or epochs <= base.epochs * (1 + 1e-9)
 
 
 def _is_scaled(point: Point, base: Baseline, rate: float, axes: Sequence[str]) -> bool:
@@ -224,7 +225,7 @@ def _is_scaled(point: Point, base: Baseline, rate: float, axes: Sequence[str]) -
     own = [axis for axis in axes if not _goes_with_batch(axis)]
     peak = _about(point, "learning_rate_peak")
     return (
-        is_number(peak)
+        is_finite(peak)
         and math.isclose(peak, rate, rel_tol=_SAME_RATE)
         and sort_key(here[axis] for axis in own) == sort_key(there[axis] for axis in own)
     )
@@ -316,7 +317,7 @@ def _with_diverged(point: Point) -> list[float]:
 def _finals(point: Point, column: str) -> list[float]:
     """The last values of the runs that trained to their end."""
     values = (run.last(column) for run in point.runs if run.state is State.COMPLETED)
-    return [float(value) for value in values if is_number(value)]
+    return [float(value) for value in values if is_finite(value)]
 
 
 def _about(point: Point, name: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis.regimes.batches import is_number
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import student_quantile
 
 if TYPE_CHECKING:
@@ -225,5 +225,5 @@ def _positive(x: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, float]]:
     return [
         (float(a), float(b))
         for a, b in zip(x, y, strict=True)
-        if is_number(a) and is_number(b) and a > 0 and b > 0
+        if is_finite(a) and is_finite(b) and a > 0 and b > 0
     ]

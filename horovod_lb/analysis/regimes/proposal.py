@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
 from horovod_lb.analysis.record import dotted
-from horovod_lb.analysis.regimes.batches import batch_size_of, is_number
+from horovod_lb.analysis.regimes.batches import batch_size_of
 from horovod_lb.analysis.regimes.boundaries import ACCURACY, Baseline, Boundary, Judged
 from horovod_lb.analysis.regimes.criterion import SURE
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import sort_key
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def propose(
     found = []
     following = next_batch_size(boundary.low, boundary.high, factor, full)
     linear = boundary.name == "B_L"
-    if following is not None and not (linear and not is_number(base.rate)):
+    if following is not None and not (linear and not is_finite(base.rate)):
         template = _template(boundary, base)
         size = _divisible(following, template, results.axes, boundary)
         if size is not None:
@@ -179,7 +180,7 @@ def _linear(base: Baseline) -> dict[str, Any]:
     """What makes the rate B·η/B_0 where the baseline's own rule does not."""
     run = base.point.runs[0]
     told = run.value("recipe.scaling")
-    if told in ("linear", None) or not is_number(base.rate):
+    if told in ("linear", None) or not is_finite(base.rate):
         return {}
     return {
         "recipe.scaling": "linear",
@@ -191,7 +192,7 @@ def _linear(base: Baseline) -> dict[str, Any]:
 def _divisible(size: int, template: Point, axes: Sequence[str], boundary: Boundary) -> int | None:
     """The multiple of what a batch must be divided by that is next to `size` and within the bracket."""
     own, groups = batch_size_of(template), template.runs[0].value("recipe.groups")
-    if not own or not is_number(groups) or groups < 1:
+    if not own or not is_finite(groups) or groups < 1:
         return size
     unit = int(own // groups) if "recipe.groups" in axes else int(groups)
     rounded = round(size / unit) * unit if unit else size

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import Point
-from horovod_lb.analysis.regimes.batches import batch_size_of, by_batch_size, is_number
+from horovod_lb.analysis.regimes.batches import batch_size_of, by_batch_size
 from horovod_lb.analysis.regimes.boundaries import (
     Baseline,
     Boundary,
@@ -21,6 +21,7 @@ from horovod_lb.analysis.regimes.fits import CriticalBatch, epochs_by_batch
 from horovod_lb.analysis.regimes.laws import RATE, WARMUP, Law, laws
 from horovod_lb.analysis.regimes.proposal import Proposal, propose
 from horovod_lb.analysis.regimes.targets import QUANTITIES, Target, ToTarget, target_of, to_target
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import Table
 from horovod_lb.runs import State
 
@@ -162,5 +163,5 @@ def _noise_scale(point: Point | None, results: Results, size: int) -> float | No
     """
     points = [point] if point else [one for one in results.points if batch_size_of(one) == size]
     values = [run.last("noise_scale") for one in points for run in one.runs if run.state is State.COMPLETED]
-    known = [float(value) for value in values if is_number(value)]
+    known = [float(value) for value in values if is_finite(value)]
     return statistics.fmean(known) if known else None

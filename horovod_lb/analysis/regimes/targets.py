@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.record import Record
-from horovod_lb.analysis.regimes.batches import baseline_of, is_number
+from horovod_lb.analysis.regimes.batches import baseline_of
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import summarize
 from horovod_lb.analysis.table import Table
 from horovod_lb.runs import State
@@ -41,7 +42,7 @@ class Target:
 
     def met(self, value: Any) -> bool:
         """Whether a value of the column is at the target or beyond it."""
-        if not is_number(value):
+        if not is_finite(value):
             return False
         return bool(value <= self.value if self.falling else value >= self.value)
 
@@ -89,9 +90,9 @@ def reached(record: Record, target: Target) -> Reached | None:
     if place is None:
         return None
     durations = record.epochs.column("seconds")[: place + 1]
-    seconds = sum(durations, 0.0) if all(map(is_number, durations)) else None
+    seconds = sum(durations, 0.0) if all(map(is_finite, durations)) else None
     epoch, step = (record.epochs.column(name)[place] for name in ("epoch", "step"))
-    return Reached(int(epoch), int(step) if is_number(step) else None, seconds)
+    return Reached(int(epoch), int(step) if is_finite(step) else None, seconds)
 
 
 @dataclass(frozen=True)

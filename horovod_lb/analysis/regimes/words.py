@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from horovod_lb.analysis.points import LABEL
 from horovod_lb.analysis.published import published
-from horovod_lb.analysis.regimes.batches import is_number
 from horovod_lb.analysis.regimes.boundaries import ACCURACY, LOSS, Baseline, Boundary
 from horovod_lb.analysis.regimes.criterion import in_words
 from horovod_lb.analysis.regimes.laws import WARMUP, Law
 from horovod_lb.analysis.regimes.survey import Survey
+from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import text
 from horovod_lb.analysis.wide import label
 
@@ -67,9 +67,9 @@ def _baseline(base: Baseline) -> str:
     parts = [f"A = {100 * base.accuracy:.2f} %"]
     if base.loss is not None:
         parts.append(f"ξ = {base.loss:.4g}")
-    if is_number(base.rate):
+    if is_finite(base.rate):
         parts.append(f"η = {text(base.rate)}")
-    if is_number(base.epochs):
+    if is_finite(base.epochs):
         parts.append(f"ρ = {text(base.epochs)} epochs")
     threshold = f"99.5 % of A is {100 * ACCURACY * base.accuracy:.2f} %"
     if base.loss is not None:
