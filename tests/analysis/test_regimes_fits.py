@@ -144,3 +144,13 @@ def test_fewer_than_three_batch_sizes_are_refused(batches: tuple[int, ...]) -> N
 def test_a_minimum_that_is_not_known() -> None:
     nothing = CriticalBatch(0.0, 0.0, 1.0, 0.0, 0.0, 10.0, 5)
     assert math.isnan(nothing(64)) and math.isnan(nothing.least_steps(60_000))
+
+
+def test_arrays_are_taken_and_what_is_no_positive_number_is_left_out() -> None:
+    batches = np.array([256, 1024, 4096])
+    law = power_law(batches, np.sqrt(batches))
+    assert law is not None and law.exponent == pytest.approx(0.5)
+    fit = epochs_by_batch(batches, 3 * (1 + batches / 500))
+    assert fit is not None and fit.critical == pytest.approx(500) and fit.minimum == pytest.approx(3)
+    others = [1, 0, -1, None, float("nan"), float("inf"), "1"]
+    assert power_law([1, 2, 4, *others[1:]], [1, 2, 4, *others[1:]]) == power_law([1, 2, 4], [1, 2, 4])

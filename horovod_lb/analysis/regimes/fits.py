@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import student_quantile
 
 if TYPE_CHECKING:
@@ -222,8 +222,8 @@ def _least(function: Callable[[float], float], low: float, high: float) -> float
 
 
 def _positive(x: Sequence[Any], y: Sequence[Any]) -> list[tuple[float, float]]:
-    return [
-        (float(a), float(b))
-        for a, b in zip(x, y, strict=True)
-        if is_finite(a) and is_finite(b) and a > 0 and b > 0
-    ]
+    """The pairs of positive, finite numbers, NumPy's as well."""
+    pairs = (
+        (float(a), float(b)) for a, b in zip(x, y, strict=True) if isinstance(a, Real) and isinstance(b, Real)
+    )
+    return [(a, b) for a, b in pairs if 0 < a < math.inf and 0 < b < math.inf]
