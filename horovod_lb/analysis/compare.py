@@ -18,7 +18,7 @@ from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import CONFIDENCE, welch
 from horovod_lb.analysis.table import Table, markdown
-from horovod_lb.errors import RequestError
+from horovod_lb.analysis.written import make_folder
 from horovod_lb.runs.atomic import plain, write_text
 
 SIDE = ("n", "mean", "std", "n_diverged", "n_missing", "n_chance", "n_unstable", "images_per_second")
@@ -128,10 +128,7 @@ class Comparison:
         """Writes `compare.csv`, and the tables for people as `compare.md` and `compare.tex`. `RequestError`
         where `out` cannot be a folder.
         """
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RequestError(f"--out {out}: no folder can be made there: {error.strerror}") from error
+        make_folder(out)
         write_text(out / "compare.csv", self.table.to_csv())
         shown = self.presented()
         parts = [table.to_markdown(caption) for _, caption, table in shown]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.parquet import to_parquet
 from horovod_lb.analysis.provenance import provenance
+from horovod_lb.errors import RequestError
 from horovod_lb.runs.atomic import read_json, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def write(results: Results, out: Path, *, parquet: bool = False) -> None:
     """Writes all tables and `provenance.json` into `out`; each file is replaced whole or left as it was.
 
     A table that an earlier collect has written and this one has not is deleted. Raises `RequestError` where
-    `parquet` is asked for and pyarrow is not installed.
+    `out` cannot be a folder, or `parquet` is asked for and pyarrow is not installed.
     """
     before = read_json(out / PROVENANCE) if out.is_dir() else None
     files = (
         {f"{name}.parquet": to_parquet(table) for name, table in results.tables.items()} if parquet else {}
     )
-    (out / "tables").mkdir(parents=True, exist_ok=True)
+    make_folder(out / "tables")
     digests = {}
     for name, table in results.tables.items():
         content = table.to_csv().encode()
@@ -43,6 +44,14 @@ def write(results: Results, out: Path, *, parquet: bool = False) -> None:
     about = provenance(results.source, results.records, digests)
     write_json(out / PROVENANCE, about | ({"parquet": sorted(files)} if files else {}))
     _delete(out, _tables_of(before or {}) - _tables_of(about) - set(files))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes `folder` for results where there is none. Raises `RequestError` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def for_people(results: Results) -> Iterator[tuple[str, str]]:

@@ -56,6 +56,7 @@ def figures(
     """Draw figures of a study's results: those asked for, else the study's choice, else the usual ones."""
     from horovod_lb.analysis.figures import Choices, draw, require
     from horovod_lb.analysis.figures.style import FORMATS, lay_out, save
+    from horovod_lb.analysis.written import make_folder
 
     suffixes = [word.strip() for word in formats.split(",") if word.strip()]
     if not suffixes or any(word not in FORMATS for word in suffixes):
@@ -75,7 +76,7 @@ def figures(
         print("There is nothing to draw." if names else "No run has anything to draw yet.")
         raise typer.Exit(1)
     folder = out or folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for figure in drawn:
         lay_out(figure.figure)
         save(figure.figure, folder / figure.name, suffixes)

@@ -272,8 +272,10 @@ def test_what_is_not_finite_is_no_json_and_no_throughput(tmp_path: Path) -> None
 
 def test_tables_that_cannot_be_written_are_said(both: tuple[Folder, Folder], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RequestError, match="no folder can be made there: File exists"):
+    with pytest.raises(RequestError, match=r"cannot make the folder .*file: File exists"):
         compared(both).write(tmp_path / "file")
+    with pytest.raises(RequestError, match=r"cannot make the folder .*tables: Not a directory"):
+        collect(both[0].path).write(tmp_path / "file")
 
 
 def test_collected_tables_can_be_compared_with_folders(both: tuple[Folder, Folder], tmp_path: Path) -> None:

@@ -57,6 +57,12 @@ def test_a_kind_in_one_format_into_a_folder(here: Path, capsys: pytest.CaptureFi
     assert width == pytest.approx(3.4 * 72)
 
 
+def test_a_file_in_the_place_of_the_folder_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "file").write_text("")
+    code, text = hlb(capsys, "made", "--kind", "error_by_epoch", "--out", "file")
+    assert code == 2 and "cannot make the folder file: File exists" in text
+
+
 def test_an_unknown_kind_names_the_nearest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = hlb(capsys, "made", "--kind", "acuracy_by_epoch")
     assert code == 2
