@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from horovod_lb.analysis.figures.style import lay_out, styled
 from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.source import Source
@@ -143,9 +144,13 @@ def _recipe(point: Mapping[str, Any], epochs: int) -> dict[str, Any]:
 
 def complaints(figure: Figure, least: float = 6.0) -> list[str]:
     """What is wrong with the texts of a figure: those that lie outside of it, pairs that overlap, letters
-    smaller than `least` points; and panels that are too small.
+    smaller than `least` points; and panels that are too small. The figure is laid out and measured as for its
+    files, in dots of PNG.
     """
-    figure.draw_without_rendering()
+    lay_out(figure)
+    figure.set_dpi(200)
+    with styled():
+        figure.draw_without_rendering()
     points = 72 / figure.dpi
     whole = figure.bbox
     texts = _texts(figure)

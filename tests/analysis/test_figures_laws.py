@@ -291,6 +291,23 @@ def test_time_shares_are_parts_of_the_training_time() -> None:
     assert time_shares(results(records[1:])) is None
 
 
+def test_bars_of_time_say_what_their_numbers_are() -> None:
+    times = {"compute_seconds": 80.0, "allreduce_seconds": 10.0, "input_wait": 0.1}
+    warmup, optimizer = "recipe.warmup.epochs", "recipe.optimizer.kind"
+    records = [trained(6, 768, 1000.0, **times) for _ in range(4)]
+    settings = [(warmup, 0.5), (warmup, 5), (optimizer, "lars"), (optimizer, "lamb")]
+    for record, (axis, value) in zip(records, settings, strict=True):
+        record.spec["point"][axis] = value
+    for two, names in (
+        (records[:2], ["warmup epochs 0.5", "warmup epochs 5"]),
+        (records[2:], ["lamb", "lars"]),
+    ):
+        drawn = time_shares(results(two))
+        assert drawn is not None
+        labels = [text.get_text().replace("\n", " ") for text in drawn.figure.axes[0].get_yticklabels()]
+        assert labels == [f"6 GPUs, B = 768, {name}" for name in names]
+
+
 def test_the_front_is_what_nothing_beats_in_both() -> None:
     assert pareto([(2, 5), (1, 3), (3, 4), (4, 6), (2, 4), (1, 2)]) == [(1, 3), (2, 5), (4, 6)]
     assert pareto([]) == []

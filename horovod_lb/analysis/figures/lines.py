@@ -14,8 +14,6 @@ from horovod_lb.analysis.table import sort_key
 from horovod_lb.analysis.wide import label, value_label
 from horovod_lb.runs import State
 
-name = value_label
-
 MOST_STYLES = 4
 MOST_LINES = 16
 
@@ -77,6 +75,13 @@ def places(values: Sequence[Any], *, logarithmic: bool) -> list[float]:
     if logarithmic and all(value > 0 for value in values):
         return [math.log2(value) for value in values]
     return [float(value) for value in values]
+
+
+def name(value: Any) -> str:
+    """A value for people: as in tables, without characters that no font has and no SVG file may hold."""
+    return "".join(
+        one if one.isprintable() else " " if one.isspace() else "\ufffd" for one in value_label(value)
+    )
 
 
 def is_number(value: Any) -> bool:

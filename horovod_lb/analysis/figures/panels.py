@@ -26,6 +26,7 @@ _LOWEST = 1.75  # inches: the least height of a panel
 _BESIDE = 1.9  # inches: the widest and the tallest legend that stands beside the panels
 _TALLEST = 3.4
 _MOST_DECADES = 6  # of a logarithmic axis with plain numbers
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FEW_DECADES = 1.7  # with ticks between powers of ten
 
 
@@ -72,7 +73,9 @@ def panels(
     wide = min(width, (most - (beside if columns * width + beside > most else 0)) / columns)
     tall = max(min(height, _LOWEST), height * min(1.0, math.sqrt(wide / width)))
     across_all = min(most, columns * wide + beside)
-    letters = max(12, int((across_all - 0.5) / columns / _LETTER) - 6)
+    # A legend beside the panels takes none of its room from their titles.
+    room = across_all if chosen().width == "column" else columns * wide
+    letters = max(12, int((room - 0.5) / columns / _LETTER) - 6)
     wrapped = [None if title is None else wrap(title, letters) for title in titles]
     rows = [wrapped[start : start + columns] for start in range(0, len(wrapped), columns)]
     further = sum(max(0, *(len(lines or ()) - 2 for lines in row)) for row in rows)
@@ -118,12 +121,19 @@ def tidy_log(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     decades = math.log10(high / low)
     axis.set_minor_formatter(NullFormatter())
     if decades > _MOST_DECADES:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
         return
     subs = (1.0, 2.0, 5.0) if decades < _FEW_DECADES else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     if decades < _FEW_DECADES:
         axis.set_minor_locator(NullLocator())
+
+
+def _power(value: float) -> str:
+    """`10⁻⁷`; nothing at ticks that are no powers of ten."""
+    exponent = round(math.log10(value))
+    return "10" + str(exponent).translate(_RAISED) if math.isclose(value, 10.0**exponent) else ""
 
 
 def limit_percent(axes: Axes, *, room_below: bool = False) -> None:

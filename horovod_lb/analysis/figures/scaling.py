@@ -9,6 +9,7 @@ from itertools import cycle
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from horovod_lb.analysis.figures import lines
 from horovod_lb.analysis.figures.along import COLUMN, PANEL
 from horovod_lb.analysis.figures.by_batch import GUIDE, group_name
 from horovod_lb.analysis.figures.choices import chosen
@@ -22,6 +23,7 @@ from horovod_lb.analysis.record import Record
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import summarize
 from horovod_lb.analysis.table import sort_key
+from horovod_lb.analysis.wide import label
 from horovod_lb.runs import State
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def time_shares(results: Results) -> Drawn | None:
     rows = [bars[key] for key in sorted(bars)]
     several = len({key[0] for key in bars}) > 1
     labels = [fill(_bar_name(runs[0], several), 36 if chosen().width == "page" else 22) for runs in rows]
-    lines = [label.count("\n") + 1 for label in labels]
+    most_lines = max(name.count("\n") + 1 for name in labels)
     colors = palette(len(_PARTS))
     entries: list[tuple[str, dict[str, Any]]] = [
         (part, {"color": color, "marker": "s", "markersize": 7, "linestyle": "none"})
@@ -121,8 +123,8 @@ def time_shares(results: Results) -> Drawn | None:
     with styled():
         figure, (axes,) = panels(
             [""],
-            width=1.6 + 0.062 * max(len(line) for label in labels for line in label.split("\n")),
-            height=max(1.3, 0.55 + (0.08 + 0.14 * max(lines)) * len(rows)),
+            width=1.6 + 0.062 * max(len(line) for name in labels for line in name.split("\n")),
+            height=max(1.3, 0.55 + (0.08 + 0.14 * most_lines) * len(rows)),
             beside=legend_size([], entries).width,
         )
         for row, runs in enumerate(rows):
@@ -210,7 +212,12 @@ def _lines(
 def _bar_name(run: Trained, several: bool) -> str:
     word = "GPU" if run.gpus else "worker"
     text = f"{run.ranks} {word}{'' if run.ranks == 1 else 's'}, B = {run.batch_size:,}"
-    return f"{text}, {group_name(run.group)}" if several else text
+    return ", ".join([text, *map(_value_name, run.group, run.group.values())]) if several else text
+
+
+def _value_name(axis: str, value: Any) -> str:
+    """`warmup epochs 5`; of names, which say what they are, the name alone."""
+    return f"{label(axis)} {lines.name(value)}" if lines.is_number(value) else lines.name(value)
 
 
 def _shares(row: Mapping[str, Any]) -> tuple[float, float, float] | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 INK = "#191a1b"
 GRID = "#d9dadb"
 FORMATS = ("pdf", "svg", "png")
+DOTS = 200  # an inch, of PNG files
 LINE_STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">", "p", "h", "*", "d")
 # Okabe and Ito's palette without its yellow, which is too pale on white (https://jfly.uni-koeln.de/color/).
@@ -41,6 +42,7 @@ _SETTINGS = {
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "xtick.color": INK,
     "ytick.color": INK,
     "grid.color": GRID,
@@ -55,8 +57,13 @@ _SETTINGS = {
 
 def lay_out(figure: Figure) -> None:
     """Finds room for titles, labels and legend once, rather than for each file that is written."""
-    with styled():
-        figure.draw_without_rendering()
+    # Letters are measured in whole dots: at matplotlib's usual 100 an inch they come out 8 % narrower.
+    figure.set_dpi(DOTS)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with styled():
+            engine.execute(figure)
+            engine.execute(figure)  # panels of the new size may have other, longer numbers at their ticks
     figure.set_layout_engine("none")
 
 
@@ -126,5 +133,5 @@ def _render(
     buffer = io.BytesIO()
     settings = {**_SETTINGS, "svg.hashsalt": salt, "svg.fonttype": fonttype}
     with mpl.rc_context(settings):
-        figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata, transparent=transparent)
+        figure.savefig(buffer, format=suffix, dpi=DOTS, metadata=metadata, transparent=transparent)
     return buffer.getvalue()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _WIDE = 20
 _CHARACTER = 0.066
 _LINE = 24
+_MOST_LINES = 6
 _ANGLE = 40
 _SLANTED = 0.2  # inches from one turned label to the next
 
@@ -66,8 +67,8 @@ def size_names(values: Sequence[Any]) -> list[str]:
 
 
 def wrapped(text: str) -> str:
-    """A long name on several lines."""
-    return "\n".join(textwrap.wrap(text, _LINE, break_long_words=False)) or text
+    """A long name on several lines, as many as there is room for."""
+    return "\n".join(textwrap.wrap(text, _LINE, max_lines=_MOST_LINES, placeholder=" …")) or text
 
 
 def height(scale: Scale, inches: float) -> float:
