@@ -11,7 +11,7 @@ from horovod_lb.analysis.figures.along import axis_label, axis_name
 from horovod_lb.analysis.figures.choices import chosen
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.finals import best_of_tuned, counts
-from horovod_lb.analysis.figures.panels import add_legend, panels
+from horovod_lb.analysis.figures.panels import add_legend, legend_size, panels
 from horovod_lb.analysis.figures.style import styled
 from horovod_lb.analysis.figures.ticks import size_names
 from horovod_lb.analysis.points import BATCH_AXES, Point
@@ -58,14 +58,16 @@ def heat_map(results: Results) -> Drawn | None:
     names = _names(pair.up, ups, 24 if chosen().width == "page" else 14)
     beside = 0.45 + 0.06 * max(len(line) for name in names for line in name.split("\n"))
     tall = max(_CELL[1], 0.08 + 0.13 * max(name.count("\n") + 1 for name in names))
-    cell = min(_CELL[0], (chosen().inches - 0.7 - beside) / len(acrosses))
+    entries = _entries(results.points)
+    right = 0.7 + legend_size([], entries).width  # the colour bar and the legend
+    cell = min(_CELL[0], (chosen().inches - right - beside) / len(acrosses))
     digits = 2 if cell > 0.4 else 1 if cell > 0.3 else None
     width = cell * len(acrosses) + beside
-    columns = max(1, min(len(by_panel), int((chosen().inches - 0.7) / width + 1e-9)))
+    columns = max(1, min(len(by_panel), int((chosen().inches - right) / width + 1e-9)))
     titles = [fill(title, max(12, int(cell * len(acrosses) / 0.06))) for title, _ in by_panel]
     with styled():
         figure, all_axes = panels(
-            titles, width=width, height=tall * len(ups) + 0.75, beside=0.7, columns=columns
+            titles, width=width, height=tall * len(ups) + 0.75, beside=right, columns=columns
         )
         colors = _colors(results.points)
         for axes, title, (_, points) in zip(all_axes, titles, by_panel, strict=True):
@@ -84,7 +86,7 @@ def heat_map(results: Results) -> Drawn | None:
             int(tall * len(ups) / 0.065) + 3,
         )
         _color_bar(figure, all_axes, colors, results.points)
-        add_legend(figure, [], _entries(results.points))
+        add_legend(figure, [], entries)
     in_cells = (
         "mean over seeds (n) in each cell"
         if digits
