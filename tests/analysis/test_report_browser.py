@@ -39,6 +39,19 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+def test_points_with_curves_are_shown_before_those_not_begun(browser: Any, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "runs" / "made")
+    for power in range(15):
+        folder.run(f"r{power}", {"recipe.batch_size": 2**power}, 0, [0.5, 0.6] if power > 12 else [])
+    results = collect(str(folder.path), [])
+    path = prepare(results, tmp_path / "out", with_figures=False).write()
+    with opened(browser, path) as page:
+        assert len([trace for trace in drawn(page) if trace["y"]]) >= 2
+        boxes = page.locator("#curves-plot .choices > li > label input")
+        on = [index for index in range(15) if boxes.nth(index).is_checked()]
+        assert on == [*range(10), 13, 14]
+
+
 @contextmanager
 def opened(browser: Any, path: Path, ready: bool = True, **context: Any) -> Iterator[Any]:
     """A page on the file `path`; at its end there was no message, no error, no dialog and no request."""

@@ -11,7 +11,9 @@ class Curves {
     this.x = "epoch";
     this.log = false;
     this.band = true;
-    this.points = new Set(data.points.map((_, index) => index).slice(0, SHOWN_AT_FIRST));
+    const begun = (point) => point.runs.some((run) => data.data.epoch && data.data.epoch.which[run] >= 0);
+    const order = [...data.points.keys()].sort((one, other) => begun(data.points[other]) - begun(data.points[one]));
+    this.points = new Set(order.slice(0, SHOWN_AT_FIRST)); // what has curves before what has none yet
     this.single = new Set();
     this.make();
   }
