@@ -20,7 +20,7 @@ from horovod_lb.wheel.probe import probe
 # The packages of setup.cfg's install_requires: what every command of `hlb` may need.
 BASE = (
     "pydantic", "PyYAML", "typer", "rich", "numpy", "pandas", "scipy", "matplotlib", "Jinja2",
-    "google-crc32c", "pillow",
+    "google-crc32c", "pillow", "plotly",
 )  # fmt: skip
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-rocm")
 _SETUP = "`make setup`"

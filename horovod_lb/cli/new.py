@@ -102,8 +102,7 @@ def _print_group(studies: Iterable[Shipped], small: Mapping[str, Shipped]) -> No
 
 
 def _size(study: Shipped) -> str:
-    many = "planned where its data set is" if study.runs is None else f"{study.runs:,} runs"
-    runs = "1 run" if study.runs == 1 else many
+    runs = "1 run" if study.runs == 1 else f"{study.runs:,} runs"
     return f"{runs}, {study.cost}" if study.cost else runs
 
 

@@ -75,6 +75,11 @@ def expand(study: Study) -> list[RunSpec]:
     return runs
 
 
+def count(study: Study) -> int:
+    """How many runs a study has, without working them out: for lists. StudyError: a section is not valid."""
+    return sum(len(_seeds(study, _asked(point, _sections(study, point)[0]))) for point in _points(study))
+
+
 def select(runs: list[RunSpec], where: str | None) -> list[RunSpec]:
     """The runs for which the expression `where` holds; all if there is none. StudyError as `Expression`."""
     if where is None:
@@ -125,14 +130,8 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
     """The runs of one point, one for each seed that `exclude` leaves."""
     settings = study.settings
     sections, identity = _sections(study, point)
-    by_seed = [excluded for excluded in study.excludes if "seed" in excluded.names]
-    asked = {**sections, LABEL: point.values.get(LABEL)}
-    first = {**asked, "seed": settings.seeds[0]}
-    if any(excluded(first) for excluded in study.excludes if excluded not in by_seed):
-        return
-    seeds = [
-        seed for seed in settings.seeds if not any(excluded({**asked, "seed": seed}) for excluded in by_seed)
-    ]
+    asked = _asked(point, sections)
+    seeds = _seeds(study, asked)
     if not seeds:
         return
     resolved = _resolve(study, point, sections)
@@ -167,6 +166,20 @@ def _runs(study: Study, point: _Point, axes: list[str]) -> Iterator[RunSpec]:
             "derived": derived,
         }
         yield RunSpec(identifier, seed, values, spec, resolved)
+
+
+def _asked(point: _Point, sections: Mapping[str, Any]) -> dict[str, Any]:
+    return {**sections, LABEL: point.values.get(LABEL)}
+
+
+def _seeds(study: Study, asked: Mapping[str, Any]) -> list[int]:
+    """The seeds that `exclude` leaves a point whose sections and label are `asked`."""
+    seeds = study.settings.seeds
+    by_seed = [excluded for excluded in study.excludes if "seed" in excluded.names]
+    first = {**asked, "seed": seeds[0]}
+    if any(excluded(first) for excluded in study.excludes if excluded not in by_seed):
+        return []
+    return [seed for seed in seeds if not any(excluded({**asked, "seed": seed}) for excluded in by_seed)]
 
 
 def _sections(study: Study, point: _Point) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -18,7 +18,7 @@ SHIPPED_JOBS = Path(__file__).resolve().parent.parent / "jobs"
 class Shipped:
     """A shipped study, and what it says of itself in `about`; `title` is else the file's first comment line.
 
-    `runs` is how many runs it has; None where only the data set, which is not here, says how large it is.
+    `runs` is how many runs it has.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Shipped:
     title: str
     paper: str | None
     cost: str | None
-    runs: int | None
+    runs: int
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -40,7 +40,7 @@ def miniatures() -> dict[str, Path]:
 
 
 def described(studies: Mapping[str, Path]) -> dict[str, Shipped]:
-    """What each of the study files says of itself, and how many runs it expands to."""
+    """What each of the study files says of itself, and how many runs it has."""
     return {name: _described(path) for name, path in studies.items()}
 
 
@@ -49,15 +49,12 @@ def _studies(folder: Path) -> dict[str, Path]:
 
 
 def _described(path: Path) -> Shipped:
-    from horovod_lb.errors import StudyError
-    from horovod_lb.study import expand, load_study
+    from horovod_lb.study import load_study
+    from horovod_lb.study.expand import count
 
     study = load_study(path)
     about = study.settings.about
-    try:
-        runs = len(expand(study))
-    except StudyError:
-        runs = None
+    runs = count(study)
     if about is None:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         return Shipped(study.name, path, first.removeprefix("#").strip(), None, None, runs)

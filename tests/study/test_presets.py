@@ -56,7 +56,9 @@ def test_every_preset_is_there_with_its_miniature() -> None:
     studies = described(shipped_studies())
     assert {name for name, study in studies.items() if study.paper or "scaling" in name} >= PRESETS
     assert set(miniatures()) >= PRESETS
-    assert all(study.runs for study in studies.values())
+    assert {name: study.runs for name, study in studies.items()} == {
+        name: len(loaded(name)[1]) for name in studies
+    }
     assert set(miniatures()) <= set(studies)
 
 
