@@ -120,7 +120,8 @@ def test_label_smoothing_that_differs(findings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("lenet6", "lenet5"), ("Resnet50", "resnet50"), ("resnet50", ""), ("lenet", ""), ("my_own", "")]
+    ("name", "meant"),
+    [("lenet6", "lenet5"), ("Resnet50", "resnet50"), ("resnet50", ""), ("lenet", ""), ("my_own", "")],
 )
 def test_a_network_that_is_nearly_a_shipped_one(findings, name: str, meant: str) -> None:
     message = findings("", f"model.name={name}").get("model.name", "")
