@@ -134,6 +134,11 @@ class Login:
         """The state of each run."""
         return [run["state"] for run in self.status()["runs"]]
 
+    def until_under_way(self, runs: int) -> None:
+        """Waits until so many quick jobs have done a step: `running` may be the scheduler's word alone."""
+        self.cluster.wait(lambda: len(list(self.runs.glob("*/done"))) >= runs)
+        self.cluster.wait(lambda: self.states().count("running") == runs)
+
     def until(self, *states: str) -> list[str]:
         """Waits until every run is in one of these states."""
 
