@@ -102,6 +102,7 @@ def test_tables_for_people(three_batches: Results) -> None:
     assert "B_H between 2,048 and 4,096" in regimes.caption
     assert "B_crit = " in regimes.caption
     assert [row["reached"] for row in targets.table.rows] == ["3 of 3", "3 of 3", "3 of 3", "1 of 3"]
+    assert targets.caption.startswith("To a validation accuracy of at least 95 %. Medians")
     assert [row["time"] for row in targets.table.rows] == ["16 s", "30 s", "50 s", ""]
     assert "source" not in targets.table.columns
 

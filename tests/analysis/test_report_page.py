@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,15 @@ def test_runs_of_one_id_have_addresses_of_their_own(folder: Folder, tmp_path: Pa
     page = Page(write_report(collect(folder.path), tmp_path, with_figures=False))
     assert page.data("data-page")["runs"]["keys"] == ["same", "same~2"]
     assert {"#run-same", "#run-same~2"} <= set(page.loads)
+
+
+def test_published_results_stand_beside_with_columns_for_people(folder: Folder, tmp_path: Path) -> None:
+    folder.run("a", {"recipe.batch_size": 64}, 0, [0.5, 0.75])
+    results = collect(folder.path)
+    beside = replace(results, source=replace(results.source, published="goyal2017-warmup"))
+    page = Page(write_report(beside, tmp_path / "out", with_figures=False))
+    (table,) = [table for table in page.tables if "where" in table[0]]
+    assert "batch size" in table[0] and "batch_size" not in table[0]
+    # The last row, gradual warmup: 23.74 % of top-1 error.
+    row = dict(zip(table[0], table[-1], strict=True))
+    assert (row["batch size"], row["final5 val error"]) == ("8192", "0.2374")

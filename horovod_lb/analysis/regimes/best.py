@@ -12,6 +12,7 @@ from horovod_lb.analysis.regimes.batches import batch_size_of
 from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import Summary
 from horovod_lb.analysis.table import cell, sort_key, text
+from horovod_lb.analysis.wide import label
 
 if TYPE_CHECKING:
     from horovod_lb.analysis.results import Results
@@ -109,7 +110,7 @@ class Edge:
     beyond: float
 
     def __str__(self) -> str:
-        return f"{self.axis} {text(self.value)} is the {self.at} tried: a better one may lie beyond"
+        return f"{label(self.axis)} {text(self.value)} is the {self.at} tried: a better one may lie beyond"
 
 
 def edges(point: Point, points: Sequence[Point], axes: Sequence[str]) -> tuple[Edge, ...]:

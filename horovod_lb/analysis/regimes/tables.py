@@ -63,7 +63,7 @@ def regimes(found: Survey) -> Presented:
     if found.critical is not None:
         boundaries += critical_sentences(found)
     goal = found.target
-    target = f" Epochs, steps and time to {goal.short()}: medians over seeds." if goal else ""
+    target = f" Epochs, steps and time to {goal.for_people()}: medians over seeds." if goal else ""
     caption = f"Whether a batch size keeps 99.5 % of the baseline's accuracy.{target} {' '.join(boundaries)}"
     return Presented("regimes", caption.strip(), Table(columns, rows))
 
@@ -86,7 +86,7 @@ def targets(found: Survey) -> Presented:
         note += " Below: published speed records, to the accuracy in brackets."
     return Presented(
         "targets",
-        f"To {found.target.short() if found.target else 'no target'}. {note}",
+        f"To {found.target.for_people() if found.target else 'no target'}. {note}",
         Table(tuple(columns), rows),
     )
 

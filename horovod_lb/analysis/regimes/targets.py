@@ -15,6 +15,7 @@ from horovod_lb.analysis.regimes.batches import baseline_of
 from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.statistics import summarize
 from horovod_lb.analysis.table import Table
+from horovod_lb.analysis.wide import label
 from horovod_lb.runs import State
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ FRACTION = 0.995
 """Of the baseline's accuracy: the target where a study names none (You et al. 2020, Definition 2.1)."""
 
 QUANTITIES = ("epochs", "steps", "seconds")
+_NAMES = {
+    "val_accuracy": "validation accuracy",
+    "val_top5": "top-5 validation accuracy",
+    "val_loss": "validation loss",
+    "train_accuracy": "training accuracy",
+    "train_loss": "training loss",
+}
 _COUNTS = ("n_reached", "n_not_reached", "n_missing")
 
 
@@ -49,6 +57,13 @@ class Target:
     def short(self) -> str:
         """`val_accuracy >= 0.753`."""
         return f"{self.column} {'<=' if self.falling else '>='} {self.value:.5g}"
+
+    def for_people(self) -> str:
+        """`a validation accuracy of at least 75.3 %`."""
+        name = _NAMES.get(self.column, label(self.column))
+        if self.falling:
+            return f"a {name} of at most {self.value:.5g}"
+        return f"a {name} of at least {100 * self.value:.4g} %"
 
     def __str__(self) -> str:
         return f"{self.short()} ({self.why})"

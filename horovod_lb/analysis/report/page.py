@@ -111,6 +111,7 @@ def _render(results: Results, figures: Sequence[Picture], live: Live | None) -> 
         tables=tables,
         axes=[label(axis) for axis in results.axes],
         published=shown,
+        published_table=_labelled(shown.table) if shown else None,
         figures=figures,
         trouble=trouble,
         key=lambda number: quote(keys[number], safe=""),
@@ -166,6 +167,12 @@ def run_keys(results: Results) -> list[str]:
         seen[run.run_id] += 1
         keys.append(run.run_id if seen[run.run_id] == 1 else f"{run.run_id}~{seen[run.run_id]}")
     return keys
+
+
+def _labelled(table: Table) -> Table:
+    """The table with names of columns for people."""
+    rows = [{label(name): value for name, value in row.items()} for row in table.rows]
+    return Table(tuple(map(label, table.columns)), rows)
 
 
 def _contents(
