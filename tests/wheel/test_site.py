@@ -185,7 +185,17 @@ def test_only_what_is_missing_is_installed(tmp_path):
     assert code == 0
     wanted = {line.split()[1].split(">")[0] for line in lines if line.startswith("need ")}
     # setup.cfg's base packages and scikit-learn, less those that are there and new enough.
-    base = {"pydantic", "typer", "pandas", "scipy", "matplotlib", "Jinja2", "google-crc32c", "pillow"}
+    base = {
+        "pydantic",
+        "typer",
+        "pandas",
+        "scipy",
+        "matplotlib",
+        "Jinja2",
+        "google-crc32c",
+        "pillow",
+        "plotly",
+    }
     assert wanted == base | {"scikit-learn"} | ({"tomli"} if sys.version_info < (3, 11) else set())
     pins = [line.removeprefix("pin ") for line in lines if line.startswith("pin ")]
     assert "numpy==2.1.0" in pins  # the site's, not that of constraints.txt
