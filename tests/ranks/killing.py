@@ -117,6 +117,8 @@ def main() -> None:
 
 
 def wanted(directory: RunDirectory, one: dict[str, Any]) -> bool:
+    # As a sweep does: the launcher of a rank that died has asked the others of that life to stop.
+    directory.clear_stop()
     return directory.state() is not State.COMPLETED and directory.life_number() < one["lives"]
 
 
