@@ -10,7 +10,8 @@ from made_runs import Folder
 from scipy import stats
 
 from horovod_lb.analysis import Results, collect
-from horovod_lb.analysis.regimes.boundaries import baseline, full_batch, huge_batch, large_batch
+from horovod_lb.analysis.regimes.baseline import baseline
+from horovod_lb.analysis.regimes.boundaries import full_batch, huge_batch, large_batch
 from horovod_lb.analysis.regimes.criterion import above, below, in_words
 
 RATE, KIND = "recipe.reference.learning_rate", "recipe.optimizer.kind"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import struct
 import subprocess
 import sys
@@ -272,7 +273,7 @@ def test_broken_compression(folder: Folder) -> None:
     assert f"{path}: it cannot be read" in folder.refused()
 
 
-@pytest.mark.skipif("__import__('os').geteuid() == 0", reason="root may read everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission(folder: Folder) -> None:
     (folder.path / NAMES["test_images"]).chmod(0)
     assert "cannot be read (Permission denied)" in folder.refused()

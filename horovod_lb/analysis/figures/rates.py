@@ -11,10 +11,10 @@ from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.layout import Layout, lay_out
 from horovod_lb.analysis.figures.panels import add_legend, label_x, legend_size, panels, share_y
 from horovod_lb.analysis.figures.style import INK, styled
+from horovod_lb.analysis.planned import plan_key, plan_of
 from horovod_lb.analysis.points import Point
 from horovod_lb.analysis.results import Results
-from horovod_lb.analysis.table import cell, sort_key
-from horovod_lb.errors import HlbError
+from horovod_lb.analysis.table import sort_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,7 @@ def planned_rates(points: Sequence[Point]) -> dict[int, Planned]:
     found = {}
     for point in points:
         spec = point.runs[0].spec
-        key = cell({name: spec.get(name) for name in ("recipe", "data", "resources")})
+        key = plan_key(spec)
         if key not in made:
             made[key] = _plan(spec)
         if (plan := made[key]) is not None:
@@ -97,18 +97,10 @@ def planned_rates(points: Sequence[Point]) -> dict[int, Planned]:
 
 
 def _plan(spec: Mapping[str, Any]) -> Planned | None:
-    from horovod_lb.data import describe
-    from horovod_lb.recipe import resolve
-
-    try:
-        resolved = resolve(
-            spec["recipe"],
-            examples=describe(spec["data"]).train_examples,
-            workers=spec["resources"]["workers"],
-        )
-        rates = resolved.rate.table()
-    except (HlbError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
-        return None  # of an older version, or of a script that told only what it liked
+    plan = plan_of(spec)
+    if plan is None:
+        return None
+    resolved, rates = plan
     pace = float(resolved.timeline.pace)
     return Planned(rates, pace, resolved.rate.warmup_steps, f"{pace!r} {sha256(rates.tobytes()).hexdigest()}")
 

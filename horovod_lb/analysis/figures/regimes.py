@@ -8,15 +8,9 @@ from horovod_lb.analysis.figures.by_batch import Chart, Series, Spot, draw
 from horovod_lb.analysis.figures.drawn import Drawn, Kind
 from horovod_lb.analysis.figures.finals import INTERVAL, counts, finals
 from horovod_lb.analysis.points import Point
-from horovod_lb.analysis.regimes.boundaries import (
-    ACCURACY,
-    Baseline,
-    Boundary,
-    baseline,
-    full_batch,
-    huge_batch,
-    large_batch,
-)
+from horovod_lb.analysis.regimes.baseline import Baseline, baseline
+from horovod_lb.analysis.regimes.boundaries import Boundary, full_batch, huge_batch, large_batch
+from horovod_lb.analysis.regimes.judged import ACCURACY
 from horovod_lb.analysis.results import Results
 from horovod_lb.analysis.statistics import summarize
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from horovod_lb.analysis.regimes.baseline import Baseline
 from horovod_lb.analysis.regimes.best import Best, best_by_batch
-from horovod_lb.analysis.regimes.boundaries import Baseline, Boundary, Judged
+from horovod_lb.analysis.regimes.boundaries import Boundary
 from horovod_lb.analysis.regimes.fits import CriticalBatch, PowerLaw, epochs_by_batch, power_law
+from horovod_lb.analysis.regimes.judged import Judged
 from horovod_lb.analysis.regimes.laws import Law, laws
 from horovod_lb.analysis.regimes.proposal import Proposal
 from horovod_lb.analysis.regimes.survey import Survey, survey

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import BATCH_AXES, LABEL, Point
 from horovod_lb.analysis.record import dotted
+from horovod_lb.analysis.regimes.baseline import Baseline
 from horovod_lb.analysis.regimes.batches import batch_size_of
-from horovod_lb.analysis.regimes.boundaries import ACCURACY, Baseline, Boundary, Judged
+from horovod_lb.analysis.regimes.boundaries import Boundary
 from horovod_lb.analysis.regimes.criterion import SURE
+from horovod_lb.analysis.regimes.judged import ACCURACY, Judged
 from horovod_lb.analysis.rows import is_finite
 from horovod_lb.analysis.table import sort_key
 

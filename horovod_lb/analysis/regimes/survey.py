@@ -8,15 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from horovod_lb.analysis.points import Point
+from horovod_lb.analysis.regimes.baseline import Baseline, baseline
 from horovod_lb.analysis.regimes.batches import batch_size_of, by_batch_size
-from horovod_lb.analysis.regimes.boundaries import (
-    Baseline,
-    Boundary,
-    baseline,
-    full_batch,
-    huge_batch,
-    large_batch,
-)
+from horovod_lb.analysis.regimes.boundaries import Boundary, full_batch, huge_batch, large_batch
 from horovod_lb.analysis.regimes.fits import CriticalBatch, epochs_by_batch
 from horovod_lb.analysis.regimes.laws import RATE, WARMUP, Law, laws
 from horovod_lb.analysis.regimes.proposal import Proposal, propose

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from horovod_lb.analysis.points import LABEL
 from horovod_lb.analysis.published import published
-from horovod_lb.analysis.regimes.boundaries import ACCURACY, LOSS, Baseline, Boundary
+from horovod_lb.analysis.regimes.baseline import Baseline
+from horovod_lb.analysis.regimes.boundaries import Boundary
 from horovod_lb.analysis.regimes.criterion import in_words
+from horovod_lb.analysis.regimes.judged import ACCURACY, LOSS
 from horovod_lb.analysis.regimes.laws import WARMUP, Law
 from horovod_lb.analysis.regimes.survey import Survey
 from horovod_lb.analysis.rows import is_finite

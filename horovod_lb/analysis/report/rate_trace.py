@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from horovod_lb.analysis.table import cell
-from horovod_lb.errors import HlbError
+from horovod_lb.analysis.planned import plan_key, plan_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +28,7 @@ class RateTraces:
 
     def place(self, spec: Mapping[str, Any]) -> int | None:
         """The index in `traces` of the run's planned rates; None where its recipe is not known."""
-        key = cell({name: spec.get(name) for name in ("recipe", "data", "resources")})
+        key = plan_key(spec)
         if key not in self._place:
             trace = planned_rates(spec)
             self._place[key] = None if trace is None else len(self.traces)
@@ -42,18 +41,10 @@ def planned_rates(spec: Mapping[str, Any]) -> dict[str, list[Any]] | None:
     """`step` (0-based) and `rate` before that update, of the steps that `telling_steps` keeps; None where the
     specification holds no recipe, or one that is not understood.
     """
-    from horovod_lb.data import describe
-    from horovod_lb.recipe import resolve
-
-    try:
-        resolved = resolve(
-            spec["recipe"],
-            examples=describe(spec["data"]).train_examples,
-            workers=spec["resources"]["workers"],
-        )
-        rates = resolved.rate.table()
-    except (HlbError, KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+    plan = plan_of(spec)
+    if plan is None:
         return None
+    rates = plan.rates
     steps = telling_steps(rates)
     return {"step": steps.tolist(), "rate": [float(f"{rates[step]:.5g}") for step in steps]}
 
