@@ -104,6 +104,15 @@ class Results:
         notes += [*([code] if code else ()), *problems(self.records)]
         return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in self.source.notes)]
 
+    def only(self, where: str) -> Results:
+        """Those of the runs for which an expression over study keys and columns of `runs.csv` holds. Raises
+        `RequestError` where it holds for none.
+        """
+        kept = tuple(_select(self.records, self.axes, where))
+        note = f"{len(kept):,} of {len(self.records):,} runs: those with {where}"
+        source = replace(self.source, records=kept, notes=(*self.source.notes, note))
+        return replace(self, source=source, records=kept)
+
     def write(self, out: Path, *, parquet: bool = False) -> None:
         """Writes all tables and `provenance.json` into `out`; see `written.write`."""
         from horovod_lb.analysis.written import write
@@ -133,27 +142,22 @@ def collect(
     records, codes = marked(source.records)
     axes = axes_of(records)
     records = in_order(records, axes)
-    notes = source.notes
-    if where:
-        kept = select(records, axes, where)
-        notes = (*notes, f"{len(kept):,} of {len(records):,} runs: those with {where}")
-        records = kept
-    if not (allow_dirty or os.environ.get(ALLOW_DIRTY)):
-        require_one_dirty(records, codes)
     asked = {
         "target": str(target),
         "runs": [str(root) for root in roots],
         "set": list(overrides),
         "where": where,
     }
-    source = replace(source, records=tuple(records), codes=codes, asked=asked, notes=notes)
-    return Results(source, axes, tuple(records))
+    source = replace(source, records=tuple(records), codes=codes, asked=asked)
+    found = Results(source, axes, tuple(records))
+    if where:
+        found = found.only(where)
+    if not (allow_dirty or os.environ.get(ALLOW_DIRTY)):
+        require_one_dirty(found.records, codes)
+    return found
 
 
-def select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:
-    """The runs for which an expression over study keys and columns of `runs.csv` holds. Raises `RequestError`
-    where it holds for none.
-    """
+def _select(records: Sequence[Record], axes: Sequence[str], where: str) -> list[Record]:
     from horovod_lb.study.expression import Expression
 
     holds = Expression(where)

@@ -54,6 +54,13 @@ def make_folder(folder: Path) -> None:
         raise RequestError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
+def holds_tables(folder: Path) -> bool:
+    """Whether a folder holds collected tables, and no run folders."""
+    from horovod_lb.runs import run_directories
+
+    return (folder / "runs.csv").is_file() and not any(run_directories(folder))
+
+
 def for_people(results: Results) -> Iterator[tuple[str, str]]:
     """File names below the folder and contents of the tables in Markdown and LaTeX."""
     for name, caption, table in results.presented():

@@ -60,11 +60,13 @@ def collect(
 @contextmanager
 def _no_search_for_cycles() -> Iterator[None]:
     """Millions of small objects come to be and none of them in a cycle: looking for cycles costs a tenth."""
+    searched = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if searched:
+            gc.enable()
 
 
 @_no_search_for_cycles()

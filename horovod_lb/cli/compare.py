@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,19 +81,14 @@ def compare(
 
 def _results(target: str, runs: list[Path] | None, where: str | None) -> Results:
     from horovod_lb.analysis import collect, results_from_tables
-    from horovod_lb.analysis.results import select
+    from horovod_lb.analysis.written import holds_tables
 
-    if not (Path(target) / "runs.csv").is_file():
+    if not holds_tables(Path(target)):
         roots = [] if Path(target).is_dir() else runs or ()
         # States of the code are what is compared here: they are named where they differ.
         return collect(target, roots, where=where, watch=watch_reading, allow_dirty=True)
     results = results_from_tables(target)
-    if where:
-        kept = select(results.records, results.axes, where)
-        note = f"{len(kept):,} of {len(results.records):,} runs: those with {where}"
-        source = replace(results.source, notes=(*results.source.notes, note))
-        results = replace(results, source=source, records=tuple(kept))
-    return results
+    return results.only(where) if where else results
 
 
 def _names(first: str, a: Results, second: str, b: Results) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,11 +94,10 @@ def _results(
 ) -> tuple[Results, Path]:
     """The results of run folders, or of tables, and the folder for their figures."""
     from horovod_lb.analysis import collect, results_from_tables
-    from horovod_lb.analysis.results import select
-    from horovod_lb.runs import run_directories
+    from horovod_lb.analysis.written import holds_tables
 
     path = Path(target)
-    if not (path / "runs.csv").is_file() or any(run_directories(path)):
+    if not holds_tables(path):
         results = collect(
             target,
             runs or (),
@@ -112,9 +110,7 @@ def _results(
     if runs or overrides:
         raise RequestError(f"{target} holds tables, no runs: --runs and --set go with runs")
     results = results_from_tables(path)
-    if where:
-        results = replace(results, records=tuple(select(results.records, results.axes, where)))
-    return results, path / "figures"
+    return results.only(where) if where else results, path / "figures"
 
 
 def _say_what_is_missing(results: Results, names: Sequence[str]) -> None:

@@ -48,10 +48,12 @@ def report(
     A folder with tables that `hlb collect` has written does, too, with what tables hold. With --live an open
     page follows by itself; Ctrl-C ends that, the runs go on.
     """
+    from horovod_lb.analysis.written import holds_tables
+
     if every is not None and not live:
         raise RequestError("--every says how often --live looks; without --live the report is written once")
     folder = Path(target)
-    if _is_of_tables(folder):
+    if holds_tables(folder):
         if runs or set_ or where or live:
             raise RequestError(
                 f"{target} holds tables, no runs: --runs, --set, --where and --live go with runs"
@@ -112,13 +114,6 @@ def _prepare(results: Results, folder: Path, no_figures: bool) -> Page:
 
     with nullcontext() if no_figures else _waiting():
         return prepare(results, folder, with_figures=not no_figures)
-
-
-def _is_of_tables(folder: Path) -> bool:
-    """Whether a folder holds collected tables, and no run folders."""
-    from horovod_lb.runs import run_directories
-
-    return (folder / "runs.csv").is_file() and not any(run_directories(folder))
 
 
 def _read_tables(folder: Path, out: Path | None) -> tuple[Results, Path]:

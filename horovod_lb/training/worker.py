@@ -78,7 +78,7 @@ def _execute(
 def _prepare_reading(spec: dict[str, Any], here: World) -> None:
     """Rank 0 looks through the data's files where that has to be done once; the others wait for it."""
     if here.rank == 0:
-        with suppress(DataError):  # the job may not read this set; where it does, it is told
+        with suppress(DataError, OSError):  # the job may not read this set; where it does, all ranks are told
             prepare_reading(spec["data"])
     hvd.broadcast(np.zeros(1, np.int64), root_rank=0, name="hlb.data")
 
